@@ -2,9 +2,9 @@
 
 Run it: `python docs/examples/identified_robot.py` (half a minute; SAFEBO_EXAMPLE_TRIALS=2 walks as often).
 
-The robot here is simulated, and nobody is told what it is like: it carries 1.5 kg and its motors are weak. Two certified trials are
-recorded, the walks are identified, and the seed's gains are walked in the simulation that was found. Without Python:
-`safebo identify RUN` ([how](../how-to/identify.md)).
+The robot here is simulated, and nobody is told what it is like: it carries 1.5 kg and its motors are weak. Two
+certified trials are recorded, the walks are identified, and the seed's gains are walked in the simulation that was
+found. Without Python: `safebo identify RUN` ([how](../how-to/identify.md)).
 """
 
 import os
@@ -32,7 +32,7 @@ def main() -> None:
     robot = study.model_copy(update={"evaluator": study.evaluator.model_copy(update={"options": options})})
     with tempfile.TemporaryDirectory() as folder:
         run = safebo.run(robot, Path(folder) / "robot", trials=TRIALS)
-        print(f"{run.told} walks of the robot, {len(run.unsafe)} unsafe")
+        print(f"{run.told} certified walks of the robot, {len(run.unsafe)} unsafe")
         read = read_trials([Path(folder) / "robot"], [])
     model = read.run.evaluator.robot
     found = fit(model, read.walks, Family.of(model.size))
