@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from present import present
-from relayed_world import ProcessWire, RelayWorld, damped, wait
+from relayed_world import ProcessWire, RelayWorld, damped, used_answers, wait
 from test_ros2_messages import EXAMPLE, JOINTS, command
 from typer.testing import CliRunner, Result
 
@@ -269,7 +269,7 @@ def test_a_guardian_walks_with_the_node_and_damps_when_it_dies(file: Path) -> No
         assert "the controller holds trial gains: read back" in world.said("gains")
         client.pump(TROT.settle + 0.2)
         assert world.state is State.RUNNING
-        assert world.relayed.counters.prompt > 140
+        assert used_answers(world) > 140
         assert 90.0 in world.command.kp
         running.kill()
         for _ in range(3):
