@@ -186,8 +186,10 @@ class ProcessWire:
 
 
 def used_answers(world: RelayWorld) -> int:
-    """Answers of a process that walked the robot. One that comes late on a busy machine makes all later ones a tick old,
-    since its wire hands over one a tick."""
+    """Answers of a process that walked the robot.
+
+    One that comes late on a busy machine makes all later ones a tick old: its wire hands over one a tick.
+    """
     used = world.relayed.counters
     return used.prompt + used.late
 
