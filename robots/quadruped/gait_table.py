@@ -48,6 +48,8 @@ class AllowedChange:
     @property
     def seen(self) -> str:
         """What was seen of it, in words; few tries leave a large estimate where none fell."""
+        if not self.tries:
+            return "it was not tried, as both gaits walk at none of the speeds (--speed) or the robot fell before"
         text = (
             f"{self.falls} of {self.tries} fell; an estimated {100 * self.lost:.2g} % are lost or nearly so"
         )

@@ -14,6 +14,7 @@ from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials
 from safebo.study import Study
 from safebo.study.tuner_checks import prior_data
+from safebo.text.counted import counted
 
 if TYPE_CHECKING:
     from safebo.runs.progress import Progress
@@ -165,7 +166,7 @@ def correlation_words(pairings: Mapping[str, Any]) -> dict[str, str]:
     """The same in words by function: `0.93 (0.71 to 0.98 with 90 % confidence, 8 pairs)`."""
     words = {}
     for name, p in pairings.items():
-        number = f"{len(p.rows)} pair{'' if len(p.rows) == 1 else 's'}"
+        number = counted(len(p.rows), "pair")
         if p.correlation is None:
             words[name] = f"not known ({number})"
         elif p.interval is None:

@@ -21,6 +21,7 @@ from safebo.study.methods import certifies, configured, first_beta
 from safebo.study.preference_checks import prefers
 from safebo.study.priors import fitting_std, impossible, prior_distance
 from safebo.study.space import WarpMap
+from safebo.text.counted import counted
 
 FloatArray = NDArray[np.float64]
 
@@ -254,7 +255,7 @@ def _beta(study: Study) -> Iterator[Finding]:
     wrong = min(n * NormalDist().cdf(-tuner.beta), 1.0)
     enough = -NormalDist().inv_cdf(DELTA / n)
     text = (
-        f"{tuner.beta:g} for {study.trials} trials of {margins} margin{'' if margins == 1 else 's'}: if the prior is "
+        f"{tuner.beta:g} for {study.trials} trials of {counted(margins, 'margin')}: if the prior is "
         f"right, some certified trial breaks a limit with a probability of at most {100 * wrong:.3g} %"
     )
     fine = wrong <= DELTA

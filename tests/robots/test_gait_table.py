@@ -147,6 +147,11 @@ def test_a_change_that_never_fell_is_refused_after_few_tries_and_the_table_says_
     change = made.changes["trot", "crawl"]
     assert (change.fastest, change.falls, change.lost) == (0.0, 0, round(min(lost_shares(few).values()), 4))
     assert change.seen.endswith("are lost or nearly so (more --walks may lower that)")
+    never = gait_table(GO1, {}, PLAN, [one for one in few if one.new != "crawl"], 0.5).changes[
+        "trot", "crawl"
+    ]
+    assert (never.fastest, never.tries) == (0.0, 0)
+    assert never.seen.startswith("it was not tried, as both gaits walk at none of the speeds")
     assert "more --walks" not in gait_table(GO1, {}, PLAN, few, 0.5).changes["trot", "crawl"].seen
 
 
