@@ -67,7 +67,8 @@ def transfer(
     robot's own trials have to earn. The gains that were tuned in simulation are its goals: trials go there over gains
     that are certified on the robot.
     The best gains of each context are in `tuned-CONTEXT.yaml`: after the certified trials a search tries `--search`
-    gains from the whole box, since nothing breaks in simulation.
+    gains from the whole box, since nothing breaks in simulation, and gains between the seed and the best ones are
+    simulated, so that the robot's trials on that way can show how much the simulation is worth.
     Nothing here moves a robot.
 
     For example `safebo transfer go2-trot --from runs/robot --out runs/transfer`. The same command goes on where it was
@@ -109,6 +110,7 @@ def transfer(
     simulation = load_study(folder.simulation)
     _tuned(simulation, folder, trials, workers)
     _searched(simulation, folder, search, seed)
+    _walk_between(simulation, folder)
     _write_robot(file, simulation, folder, _moved_a_robot(run[0]))
 
 
@@ -218,6 +220,25 @@ def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: i
             folder.tuned(name),
             heading + "\n" + yaml.safe_dump({"gains": gains, "searched": count}, sort_keys=False),
         )
+
+
+def _walk_between(simulation: StudyFile, folder: TransferFolder) -> None:
+    """Tell the simulated run of gains between every seed and the tuned ones; what it knows already is not walked."""
+    from safebo.experiments.evidence.truth import truth
+    from safebo.experiments.transfer.between import between
+    from safebo.files.reading import read_file
+    from safebo.runs.manual import enter_trial
+    from safebo.storage.journal import Journal
+
+    with Journal.open(folder.simulated, read_only=True) as journal:
+        known = [(r.trial.context_name, dict(r.trial.parameters)) for r in journal.records(states=False)]
+    for seed in simulation.study.seeds:
+        name, tuned = seed.context, read_file(folder.tuned(seed.context))["gains"]
+        left = [g for g in between(simulation.study, seed.parameters, tuned) if (name, g) not in known]
+        if left:
+            say(f"context {name}: {len(left)} gains between the seed and the tuned ones are simulated")
+        for gains in left:
+            enter_trial(folder.simulated, gains, name, truth(simulation.study, name, [gains])[0])
 
 
 def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder, on_robot: bool) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from safebo.errors import InputError, SafeboError
 from safebo.experiments.evidence.hidden_robot import hidden_study
 from safebo.experiments.evidence.identification import hidden
 from safebo.experiments.evidence.identified_transfer import best_of, table
+from safebo.experiments.transfer.between import APART, between
 from safebo.experiments.transfer.cli import app
 from safebo.experiments.transfer.folder import RECORD, TransferFolder
 from safebo.experiments.transfer.studies import drawn, refuse, robot_study, simulation_study
@@ -24,6 +27,7 @@ from safebo.robots.identification.parameters import Family
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.storage.journal import Journal
 from safebo.study.reading import load_study, parse_study, study_hash
+from safebo.study.space import Space
 from safebo.types import Measurement, Trial
 
 RUN = CliRunner()
@@ -206,14 +210,47 @@ def test_the_command_writes_what_tunes_the_robot_and_goes_on(
         records = journal.records()
     assert {tuple(r.trial.scenarios) for r in records} == {("estimate", "draw-1")}
     assert [r.trial.phase for r in records[:2]] == ["seed", "local"]
-    entered = [dict(r.trial.parameters) for r in records[2:]]  # once, where the search found better ones
+    entered = [dict(r.trial.parameters) for r in records[2:]]
     gains = yaml.safe_load((out / "tuned-trot.yaml").read_text())["gains"]
-    assert entered in ([], [gains])
+    simulation = load_study(out / "simulation.yaml").study
+    way = between(simulation, simulation.seeds[0].parameters, gains)
+    assert entered in (way, [gains, *way])  # all of them once; the best where the search found them
+    assert f"{len(way)} gains between the seed and the tuned ones" in said.output
+    assert "between the seed" not in again.output
     assert [goal.parameters for goal in load_study(out / "robot.yaml").study.goals] == [gains]
     from safebo.runs.prior_run import read_prior
 
     prior = read_prior(out / "simulated", load_study(out / "robot.yaml").study)
     assert len(prior.records) == len(records)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=12, max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_gains_between_two_lie_on_the_line_and_near_each_other(ends: list[float]) -> None:
+    study = load_study("go1-trot").study
+    space = Space.of_parameters(study)
+    start, end = (space.named(row) for row in space.proposals(np.array(ends).reshape(2, 6)))
+    way = between(study, start, end)
+    points = space.to_unit([space.vector(gains) for gains in (start, *way, end)])
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    assert steps.max() <= APART * 1.01  # values are rounded as they are printed
+    assert steps.sum() == pytest.approx(np.linalg.norm(points[-1] - points[0]), abs=1e-3)
+    assert start not in way
+    assert end not in way
+
+
+def test_gains_between_keep_constraints_and_whole_numbers() -> None:
+    document = yaml.safe_load(load_study("go1-trot").text)
+    document["parameters"][0] = {"name": "joint.hip.kp", "bounds": [70, 73], "type": "integer"}
+    document["parameter_constraints"] = ["joint.thigh.kd + joint.calf.kd <= 8"]
+    study = parse_study(yaml.safe_dump(document), Path("robot.yaml")).study
+    seed = study.seeds[0].parameters
+    bent = {**seed, "joint.hip.kp": 73, "joint.thigh.kd": 2.0, "joint.calf.kd": 4.0}
+    way = between(study, {**seed, "joint.thigh.kd": 5.0, "joint.calf.kd": 5.0}, bent)
+    assert way
+    assert all(g["joint.hip.kp"] in (70, 71, 72, 73) for g in way)
+    assert all(g["joint.thigh.kd"] + g["joint.calf.kd"] <= 8.0 for g in way)
+    assert between(study, seed, seed) == []
 
 
 def test_trials_of_another_robot_are_refused_before_anything_is_written(
