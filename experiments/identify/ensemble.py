@@ -14,7 +14,7 @@ from safebo.experiments.identify.candidates import Candidate, candidates_of
 from safebo.files.writing import write_whole
 from safebo.models.dynamics_ensemble import NOTHING_LEFT, Disagreement, DynamicsEnsemble, StatePath
 from safebo.runs.opened import Run, open_run
-from safebo.storage.journal import Record
+from safebo.storage.records import Record
 from safebo.study.axis import value_text
 from safebo.tuner.tuner import Tuner
 from safebo.types import FloatArray

@@ -13,7 +13,8 @@ from safebo.evaluators.source import EvaluatorSource
 from safebo.files.reading import usable_path
 from safebo.robots.evaluation.conditions import CONDITION_CONTEXTS
 from safebo.robots.evaluation.evaluator import CONTEXTS, LeggedEvaluator
-from safebo.storage.journal import Journal, Record, RunInfo
+from safebo.storage.journal import Journal
+from safebo.storage.records import Record, RunInfo
 from safebo.storage.trial_log import all_steps
 from safebo.study import Study, quantity_of
 from safebo.text.printable import one_line

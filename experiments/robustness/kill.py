@@ -47,7 +47,8 @@ from safebo.experiments.robustness.killed_runs import STUDY, told_in
 from safebo.experiments.robustness.starts import Started, load, start, time_until_alone
 from safebo.files.writing import draft_of
 from safebo.runs.best_gains import written_by_run
-from safebo.storage.journal import SQLITE_FILE, Journal
+from safebo.storage.journal import Journal
+from safebo.storage.location import SQLITE_FILE
 from safebo.storage.run_lock import LOCK_FILE, run_lock
 
 LIMIT = 2.0

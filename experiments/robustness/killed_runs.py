@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from safebo.errors import SafeboError
-from safebo.storage.journal import Journal, Record
+from safebo.storage.journal import Journal
+from safebo.storage.records import Record
 
 STUDY = Path(__file__).with_name("bowl.yaml")
 

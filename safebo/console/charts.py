@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from safebo.report.data import best_so_far, finite_margin, objective_of
-from safebo.storage.journal import Record
+from safebo.storage.records import Record
 from safebo.study import Study
 
 WIDTH, HEIGHT = 720, 150

@@ -15,8 +15,8 @@ from safebo.evaluators.outcome import was_unsafe
 from safebo.report.data import finite_margin, objective_of
 from safebo.runs.operators import RESOLUTION
 from safebo.runs.page_operator import ANSWERS, REASONS
-from safebo.storage.journal import Record
 from safebo.storage.questions import Question
+from safebo.storage.records import Record
 from safebo.storage.trial_log import KIND
 from safebo.study import Study
 from safebo.study.axis import brief

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from safebo.errors import InputError, NotARunError
 from safebo.runs.deadline import EVENT as DEADLINE
-from safebo.storage.journal import SQLITE_FILE, Event, Journal, Record, RunInfo
+from safebo.storage.journal import Journal
+from safebo.storage.location import SQLITE_FILE
 from safebo.storage.questions import FILE as QUESTIONS
 from safebo.storage.questions import Question, QuestionFile
+from safebo.storage.records import Event, Record, RunInfo
 from safebo.storage.run_lock import is_held
 from safebo.storage.trial_log import KIND, MOVED
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from safebo.runs.best_gains import BestGains
-from safebo.storage.journal import Record
+from safebo.storage.records import Record
 from safebo.study import Study, quantity_of
 from safebo.study.axis import brief
 from safebo.text.screen import literal

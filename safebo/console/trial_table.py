@@ -18,7 +18,7 @@ from safebo.evaluators.outcome import what_happened
 from safebo.report.data import finite_margin, is_safe, objective_of
 from safebo.report.scenarios import scenario_lines, worst_in
 from safebo.runs.length_advice import length_advice
-from safebo.storage.journal import Record
+from safebo.storage.records import Record
 from safebo.study import Study
 from safebo.study.axis import brief
 from safebo.study.scenarios import scenario_names, walks_chosen

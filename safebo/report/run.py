@@ -35,7 +35,8 @@ from safebo.runs.norm_events import norm_words
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import as_best_gains, origin
 from safebo.runs.supervision import robot_words, robots_of
-from safebo.storage.journal import Journal, RunInfo
+from safebo.storage.journal import Journal
+from safebo.storage.records import RunInfo
 from safebo.study import Study
 from safebo.study.checks import tuned_contexts
 from safebo.study.space import Space

@@ -18,9 +18,9 @@ from safebo.evaluators.gate import checked_measurement
 from safebo.files.reading import usable_path
 from safebo.runs.prior_run import axis_differences, function_differences, scenario_differences
 from safebo.runs.supervision import robot_words, robots_of
-from safebo.storage.journal import Journal, Record, RunInfo
+from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
-from safebo.storage.records import TakenTrials
+from safebo.storage.records import Record, RunInfo, TakenTrials
 from safebo.study import Parameter, Study
 from safebo.study.axis import value_text
 from safebo.study.reading import changed_keys, flatten

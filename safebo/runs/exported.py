@@ -15,8 +15,8 @@ from safebo.runs.best_gains import BestGains
 from safebo.runs.recommend import recommend
 from safebo.runs.recommendation import versions
 from safebo.runs.supervision import robot_words, robots_of
-from safebo.storage.journal import Journal, Record
-from safebo.storage.records import RunInfo
+from safebo.storage.journal import Journal
+from safebo.storage.records import Record, RunInfo
 from safebo.study import Study
 from safebo.types import Bounds
 

@@ -14,8 +14,8 @@ from safebo.runs.recommend import recommend
 from safebo.runs.trace import read_trace
 from safebo.runs.trial_export import data_frame, trial_cells
 from safebo.runs.tuner_protocol import TunerLike, make_default_tuner, restorable
-from safebo.storage.journal import Event, Journal, Record, RunInfo
-from safebo.storage.records import KeptAnswer
+from safebo.storage.journal import Journal
+from safebo.storage.records import Event, KeptAnswer, Record, RunInfo
 
 
 @dataclass(frozen=True)

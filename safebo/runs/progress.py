@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 from safebo.evaluators.outcome import margins_of, was_unsafe, what_happened
-from safebo.storage.journal import Record, RunInfo
+from safebo.storage.records import Record, RunInfo
 from safebo.study import Study
 from safebo.study.preference_checks import prefers
 from safebo.text.printable import one_line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safebo.evaluators.outcome import was_unsafe
 from safebo.runs.best_gains import BestGains
-from safebo.storage.journal import Record
+from safebo.storage.records import Record
 from safebo.study import Study
 
 

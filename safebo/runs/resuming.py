@@ -15,8 +15,8 @@ from safebo.runs.progress import Progress
 from safebo.runs.recommendation import versions
 from safebo.runs.supervision import Supervision
 from safebo.runs.tuner_protocol import TunerLike, restorable
-from safebo.storage.journal import Journal, Record
-from safebo.storage.records import TAKEN_ROUND
+from safebo.storage.journal import Journal
+from safebo.storage.records import TAKEN_ROUND, Record
 from safebo.study import Study
 from safebo.text.counted import counted
 from safebo.types import EvaluatorInfo

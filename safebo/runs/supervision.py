@@ -16,7 +16,8 @@ from safebo.runs.nearest import nearest_tried
 from safebo.runs.operators import InterruptedQuestionError, NobodyThereError, Operator, Verdict
 from safebo.runs.progress import Progress
 from safebo.runs.verdicts import judged, keep_account, raw_record
-from safebo.storage.journal import Journal, Record
+from safebo.storage.journal import Journal
+from safebo.storage.records import Record
 from safebo.storage.trial_log import KIND, MOVED, OVER, VERDICTS, last_step
 from safebo.study import Study
 from safebo.study.methods import METHODS, canonical

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from safebo.storage.journal import Record
+from safebo.storage.records import Record
 from safebo.study import Study
 from safebo.types import Measurement, Monitor, Trial
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from safebo.evaluators.scenarios import combined
 from safebo.runs.operators import Account, Verdict
-from safebo.storage.journal import Event, Journal
+from safebo.storage.journal import Journal
+from safebo.storage.records import Event
 from safebo.storage.trial_log import KIND
 from safebo.study import FunctionSpec, Study, quantity_of
 from safebo.study.space import WarpMap

@@ -14,56 +14,39 @@ Reading::
 from __future__ import annotations
 
 import json
-import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
-from safebo.errors import InputError, JournalError, NotARunError
-from safebo.files.writing import write_whole
+from safebo.errors import JournalError
 from safebo.storage import chain, tables
-from safebo.storage.database import (
-    altered_errors,
-    damaged,
-    readable_errors,
-    remove_database,
-    sqlite_reader,
-    sqlite_writer,
-    to_json,
-)
-from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
-from safebo.storage.records import TAKEN_ROUND, Event, KeptAnswer, Record, RunInfo, TakenTrials
-from safebo.storage.run_rows import run_columns, run_from_row
-from safebo.storage.shared import Patience, parsed_url, shared_engine, shown_url
-from safebo.storage.tables import (
-    answer_columns,
+from safebo.storage.database import altered_errors, damaged, readable_errors
+from safebo.storage.location import SQLITE_FILE, URL_FILE, JournalLocation
+from safebo.storage.prior_trials import PriorTrials, select_prior
+from safebo.storage.records import Event, KeptAnswer, Record, RunInfo, TakenTrials
+from safebo.storage.rows import (
     answer_from_row,
-    measurement_columns,
-    measurement_from_row,
-    state_columns,
+    answer_row,
+    event_from_row,
+    event_row,
+    measurement_rows,
+    now,
+    record_from_rows,
     trial_columns,
-    trial_from_row,
+    trial_row,
 )
+from safebo.storage.run_rows import insert_run, renew_format, select_run
+from safebo.storage.shared import Patience, parsed_url
 from safebo.study import Study
-from safebo.types import Measurement, PreferenceAnswer, Status, Trial
-
-__all__ = ["Event", "Journal", "Record", "RunInfo"]
-
-SQLITE_FILE = "journal.sqlite"
-URL_FILE = "journal.json"
-FORMAT = 3
-"""With a chain of digests; a version that knows of none would write past it, so it must not open it."""
-OLD_FORMATS = (1, 2)
-"""Without and with a prior; the first opening for writing begins their chain and makes them the present format."""
+from safebo.types import Measurement, PreferenceAnswer, Trial
 
 
 class Journal(AbstractContextManager["Journal"]):
@@ -141,33 +124,14 @@ class Journal(AbstractContextManager["Journal"]):
             trials=trials,
             workers=workers,
             versions=dict(versions or {}),
-            created_at=_now(),
+            created_at=now(),
         )
-        # A run killed meanwhile must leave no run or a whole one: the database takes its name in one step.
-        draft = folder / (SQLITE_FILE + ".new")
-        shared = None if url is None else parsed_url(url)
-        place = str(folder / SQLITE_FILE) if shared is None else shown_url(shared)
-        if url is None:
-            remove_database(draft)
-        engine = sqlite_writer(draft, "DELETE") if shared is None else shared_engine(shared, new=True)
-        try:
-            with readable_errors(place, "write"):
-                _make_tables(engine)
-                with engine.begin() as connection:
-                    _insert_run(connection, run, prior, taken)
-                if shared is None:
-                    engine.dispose()
-                    draft.rename(folder / SQLITE_FILE)
-                    _synchronise_folder(folder)
-                    engine = sqlite_writer(folder / SQLITE_FILE)
-                else:
-                    write_whole(folder / URL_FILE, to_json({"url": place, "run": run.run}))
-        except BaseException:
-            engine.dispose()
-            if url is None:
-                remove_database(draft)
-            raise
-        return cls(engine, place, run, read_only=False)
+        location = JournalLocation(folder, run.run, None if url is None else parsed_url(url))
+        with location.new_engine() as engine:
+            _make_tables(engine)
+            with engine.begin() as connection:
+                insert_run(connection, run, prior, taken)
+        return cls(location.engine(read_only=False), location.place, run, read_only=False)
 
     @classmethod
     def open(cls, folder: str | Path, read_only: bool = False, url: str | None = None) -> Journal:
@@ -184,63 +148,16 @@ class Journal(AbstractContextManager["Journal"]):
             NotARunError: the folder does not exist or holds no run.
             JournalError: the record is damaged, unreadable or (for writing) read-only.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            what = "is a file, not a run's folder" if folder.exists() else "no such folder"
-            raise NotARunError(f"{folder}: {what}; give the folder that `safebo tune` wrote (--out)")
-        if not cls.exists(folder):
-            raise NotARunError(f"{folder}: holds no run (no {SQLITE_FILE}); start one with `safebo tune`")
-        file = folder / SQLITE_FILE
-        if file.exists():
-            place = str(file)
-            if url is not None:
-                raise InputError(
-                    f"{folder}: this run keeps its journal in {SQLITE_FILE}; leave --journal out"
-                )
-            engine = sqlite_reader(file) if read_only else sqlite_writer(file)
-            key = None
-        else:
-            pointer = _read_pointer(folder / URL_FILE)
-            shared = parsed_url(url or pointer["url"])
-            place, key = shown_url(shared), pointer["run"]
-            engine = shared_engine(shared, read_only)
+        location = JournalLocation.of(Path(folder), url)
+        place, engine = location.place, location.engine(read_only)
         try:
             with readable_errors(place, "read"), _snapshot(engine) as connection:
-                if engine.dialect.name == "sqlite":
-                    verdict = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
-                    if verdict != "ok":
-                        raise JournalError(damaged(place, str(verdict)))
-                query = sa.select(tables.runs)
-                if key is not None:
-                    query = query.where(tables.runs.c.run == key)
-                rows = connection.execute(query).mappings().all()
-                if not rows and key is not None:
-                    raise JournalError(
-                        f"{place}: this database does not hold the run of {folder} (key {key})"
-                    )
-                if len(rows) != 1:
-                    raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
-                found = rows[0]["format"]
-                if found not in (FORMAT, *OLD_FORMATS):
-                    raise JournalError(
-                        f"{place}: written in format {found}, this version reads formats "
-                        f"{', '.join(map(str, OLD_FORMATS))} and {FORMAT}"
-                    )
-                if found == FORMAT:
-                    with altered_errors(place):
-                        chain.verify(connection, rows[0]["run"])
-                run = run_from_row(rows[0], place)
+                run, found = select_run(connection, location)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
-                    # Takes the write lock: a read-only journal is noticed before a trial runs.
-                    own = tables.runs.c.run == run.run
-                    connection.execute(tables.runs.update().where(own).values(format=FORMAT))
-                    if found != FORMAT:
-                        tables.metadata.create_all(connection)
-                        with readable_errors(place, "read"):
-                            chain.checkpoint(connection, run.run)
-                if key is not None and place != pointer["url"]:
-                    write_whole(folder / URL_FILE, to_json({"url": place, "run": key}))
+                    renew_format(connection, run.run, found, place)
+                if location.moved:
+                    location.keep()
         except BaseException:
             engine.dispose()
             raise
@@ -257,7 +174,7 @@ class Journal(AbstractContextManager["Journal"]):
 
     def ask(self, trial: Trial, round: int) -> datetime:
         """Record a trial, in its round, before it runs; returns the time that is recorded with it."""
-        row = _trial_row(trial, round, "asked")
+        row = trial_row(trial, round, "asked")
         self._write(lambda writer: writer.insert(tables.trials, row))
         return datetime.fromisoformat(row["asked_at"])
 
@@ -276,9 +193,9 @@ class Journal(AbstractContextManager["Journal"]):
         """Record a trial that the tuner did not choose together with what it showed, in one transaction."""
 
         def work(writer: chain.ChainedWriter) -> None:
-            writer.insert(tables.trials, _trial_row(trial, round, "told"))
+            writer.insert(tables.trials, trial_row(trial, round, "told"))
             _insert_measurement(writer, trial.id, measurement)
-            writer.insert(tables.events, _event_row("entered", by, trial.id, {}))
+            writer.insert(tables.events, event_row("entered", by, trial.id, {}))
 
         self._write(work)
 
@@ -288,7 +205,7 @@ class Journal(AbstractContextManager["Journal"]):
         def work(writer: chain.ChainedWriter) -> None:
             asked = tables.trials.c.status == "asked"
             writer.update(tables.trials, (self.run.run, trial_id), asked, status="unknown")
-            writer.insert(tables.events, _event_row("unknown", text, trial_id, {}))
+            writer.insert(tables.events, event_row("unknown", text, trial_id, {}))
 
         self._write(work)
 
@@ -298,7 +215,7 @@ class Journal(AbstractContextManager["Journal"]):
         def work(writer: chain.ChainedWriter) -> None:
             unknown = tables.trials.c.status == "unknown"
             writer.update(tables.trials, (self.run.run, trial_id), unknown, status="asked")
-            writer.insert(tables.events, _event_row("reopened", text, trial_id, {}))
+            writer.insert(tables.events, event_row("reopened", text, trial_id, {}))
 
         self._write(work)
 
@@ -315,7 +232,7 @@ class Journal(AbstractContextManager["Journal"]):
                 "after": {"parameters": dict(trial.parameters), "certified": trial.certified},
             }
             writer.update(tables.trials, (self.run.run, trial.id), **trial_columns(trial))
-            writer.insert(tables.events, _event_row("edited", text, trial.id, data))
+            writer.insert(tables.events, event_row("edited", text, trial.id, data))
 
         self._write(work)
 
@@ -323,11 +240,11 @@ class Journal(AbstractContextManager["Journal"]):
         self, kind: str, text: str, trial_id: int | None = None, data: Mapping[str, Any] | None = None
     ) -> None:
         """Record an event: `started`, `resumed`, `stopped`, `finished`, `failure`, `note`, ..."""
-        self._write(lambda writer: writer.insert(tables.events, _event_row(kind, text, trial_id, data or {})))
+        self._write(lambda writer: writer.insert(tables.events, event_row(kind, text, trial_id, data or {})))
 
     def answer(self, answer: PreferenceAnswer, by: str) -> None:
         """Record what a person said of two trials, and who it was."""
-        row = {**answer_columns(answer), "by": by, "at": _now().isoformat()}
+        row = answer_row(answer, by)
         self._write(lambda writer: writer.insert(tables.answers, row))
 
     def set_trials(self, trials: int) -> None:
@@ -352,9 +269,8 @@ class Journal(AbstractContextManager["Journal"]):
             def by_trial(table: sa.Table) -> dict[int, sa.RowMapping]:
                 return {row["trial"]: row for row in connection.execute(self._rows(table)).mappings()}
 
-            asked = (
-                connection.execute(self._rows(tables.trials).order_by(tables.trials.c.id)).mappings().all()
-            )
+            query = self._rows(tables.trials).order_by(tables.trials.c.id)
+            asked = connection.execute(query).mappings().all()
             told = by_trial(tables.measurements)
             visited = by_trial(tables.states) if states else {}
             for row in asked:
@@ -362,34 +278,13 @@ class Journal(AbstractContextManager["Journal"]):
                     raise JournalError(
                         damaged(self._place, f"trial {row['id']} is kept as {row['status']!r}")
                     )
-            return [
-                Record(
-                    trial=trial_from_row(row),
-                    measurement=measurement_from_row(told[row["id"]], visited.get(row["id"]))
-                    if row["id"] in told
-                    else None,
-                    unknown=row["status"] == "unknown",
-                    asked_at=datetime.fromisoformat(row["asked_at"]),
-                    told_at=datetime.fromisoformat(told[row["id"]]["told_at"]) if row["id"] in told else None,
-                    round=row["round"],
-                )
-                for row in asked
-            ]
+            return [record_from_rows(row, told.get(row["id"]), visited.get(row["id"])) for row in asked]
 
     def events(self) -> list[Event]:
         """Everything that happened besides asks and tells, oldest first."""
         query = self._rows(tables.events).order_by(tables.events.c.id)
         with self._reading() as connection:
-            return [
-                Event(
-                    datetime.fromisoformat(row["at"]),
-                    row["kind"],
-                    row["trial"],
-                    row["text"],
-                    json.loads(row["data"]),
-                )
-                for row in connection.execute(query).mappings()
-            ]
+            return [event_from_row(row) for row in connection.execute(query).mappings()]
 
     def answers(self) -> list[KeptAnswer]:
         """What people said of pairs of trials, in the order asked; none where the objective is measured."""
@@ -481,69 +376,6 @@ def _hold_state(connection: sa.Connection) -> None:
         connection.execution_options(isolation_level="REPEATABLE READ")
 
 
-def _trial_row(trial: Trial, round: int, status: Status) -> dict[str, Any]:
-    return {
-        "id": trial.id,
-        "round": round,
-        "status": status,
-        "asked_at": _now().isoformat(),
-        **trial_columns(trial),
-    }
-
-
 def _insert_measurement(writer: chain.ChainedWriter, trial_id: int, measurement: Measurement) -> None:
-    for table, row in _measurement_rows(trial_id, measurement):
+    for table, row in measurement_rows(trial_id, measurement):
         writer.insert(table, row)
-
-
-def _measurement_rows(trial_id: int, measurement: Measurement) -> Iterator[tuple[sa.Table, dict[str, Any]]]:
-    yield (
-        tables.measurements,
-        {"trial": trial_id, "told_at": _now().isoformat(), **measurement_columns(measurement)},
-    )
-    if measurement.states is not None and np.size(measurement.states):
-        yield tables.states, {"trial": trial_id, **state_columns(measurement)}
-
-
-def _insert_run(
-    connection: sa.Connection, run: RunInfo, prior: PriorTrials | None, taken: TakenTrials | None
-) -> None:
-    """Write what a run begins with."""
-    connection.execute(tables.runs.insert(), {"format": FORMAT, **run_columns(run)})
-    if prior is not None:
-        insert_prior(connection, run.run, prior)
-    for table, entry in [] if taken is None else _taken_rows(taken):
-        connection.execute(table.insert(), {"run": run.run, **entry})
-    chain.checkpoint(connection, run.run)
-
-
-def _taken_rows(taken: TakenTrials) -> Iterator[tuple[sa.Table, dict[str, Any]]]:
-    """The rows of an earlier run's trials, told before the first round, and the event that says where they are from."""
-    for trial, measurement in taken.told:
-        yield tables.trials, _trial_row(trial, TAKEN_ROUND, "told")
-        yield from _measurement_rows(trial.id, measurement)
-    yield tables.events, _event_row("taken", taken.text, None, taken.data)
-
-
-def _event_row(kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {"at": _now().isoformat(), "kind": kind, "trial": trial_id, "text": text, "data": to_json(data)}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _read_pointer(file: Path) -> dict[str, str]:
-    try:
-        pointer = json.loads(file.read_text())
-        return {"url": str(pointer["url"]), "run": str(pointer["run"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JournalError(f"{file}: does not say where the run's journal is") from error
-
-
-def _synchronise_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

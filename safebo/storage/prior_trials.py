@@ -16,13 +16,8 @@ import sqlalchemy as sa
 
 from safebo.errors import JournalError
 from safebo.storage.database import to_json
-from safebo.storage.tables import (
-    measurement_columns,
-    measurement_from_row,
-    metadata,
-    trial_columns,
-    trial_from_row,
-)
+from safebo.storage.rows import measurement_columns, measurement_from_row, trial_columns, trial_from_row
+from safebo.storage.tables import metadata
 from safebo.types import Measurement, Trial
 
 prior_runs = sa.Table(

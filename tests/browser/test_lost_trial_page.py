@@ -23,7 +23,8 @@ from opened_page import (
 
 from safebo.runs.manual import resolve_trial
 from safebo.runs.operators import Account
-from safebo.storage.journal import Journal, Record
+from safebo.storage.journal import Journal
+from safebo.storage.records import Record
 from safebo.storage.trial_log import KIND
 
 pytest_plugins = ("browser_tab",)

@@ -82,6 +82,8 @@ ROOMS: dict[str, Room] = {
     "journal": Room(
         {
             "safebo.storage.journal": None,
+            "safebo.storage.location": None,
+            "safebo.storage.rows": None,
             "safebo.storage.tables": None,
             "safebo.storage.records": None,
             "safebo.storage.run_rows": None,

@@ -10,7 +10,8 @@ from typing import Any
 from closed_form_runs import STUDY
 from new_journal import new_journal
 
-from safebo.storage.journal import SQLITE_FILE, Journal
+from safebo.storage.journal import Journal
+from safebo.storage.location import SQLITE_FILE
 from safebo.storage.prior_trials import PriorTrials, prior_rows
 from safebo.study.reading import parse_study
 from safebo.types import Measurement, Trial

@@ -22,7 +22,7 @@ from robot_in_tests import STUDY
 
 from safebo.runs.nearest import nearest_tried
 from safebo.runs.progress import Bar
-from safebo.storage.journal import RunInfo
+from safebo.storage.records import RunInfo
 from safebo.study.reading import parse_study
 from safebo.types import Measurement, Outcome, Trial, TrialRecord
 

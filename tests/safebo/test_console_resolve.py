@@ -13,7 +13,8 @@ pytest.importorskip("fastapi", reason="the page needs the extra `console`")
 from console_pages import Browser, Page, console_page, make_run
 
 from safebo.errors import SafeboError
-from safebo.storage.journal import Journal, Record
+from safebo.storage.journal import Journal
+from safebo.storage.records import Record
 
 
 @pytest.fixture

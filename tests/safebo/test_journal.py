@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from journals import FILE, trial
 
 from safebo.errors import InputError, JournalError, NotARunError, RunLockedError
-from safebo.storage.journal import SQLITE_FILE, Journal
+from safebo.storage.journal import Journal
+from safebo.storage.location import SQLITE_FILE
 from safebo.storage.run_lock import run_lock
 from safebo.types import OUTCOMES, PHASES, Bounds, Measurement, Trial
 

@@ -14,7 +14,8 @@ from closed_form_runs import as_older
 from journals import create
 
 from safebo.errors import JournalError
-from safebo.storage.journal import SQLITE_FILE, Journal
+from safebo.storage.journal import Journal
+from safebo.storage.location import SQLITE_FILE
 from safebo.storage.prior_trials import PriorTrials, prior_rows
 from safebo.types import Bounds, Measurement, Trial
 

@@ -18,7 +18,8 @@ from journals import TOLD, change, create, trial
 from safebo.errors import JournalError
 from safebo.storage import journal as journal_module
 from safebo.storage.database import remove_database, sqlite_reader
-from safebo.storage.journal import SQLITE_FILE, Journal
+from safebo.storage.journal import Journal
+from safebo.storage.location import SQLITE_FILE
 from safebo.storage.tables import metadata
 
 
@@ -300,4 +301,4 @@ def test_the_journals_threads_take_turns(tmp_path: Path) -> None:
         journal._write(lambda writer: held.append(journal._mutex.locked()))
         assert held == [True]
         assert not journal._mutex.locked()
-    assert journal_module.SQLITE_FILE == "journal.sqlite"
+    assert SQLITE_FILE == "journal.sqlite"

@@ -13,7 +13,8 @@ from closed_form_runs import as_older
 from journals import PRIOR, TOLD, change, create, trial
 
 from safebo.errors import JournalError
-from safebo.storage.journal import SQLITE_FILE, Journal
+from safebo.storage.journal import Journal
+from safebo.storage.location import SQLITE_FILE
 from safebo.storage.run_rows import run_from_row
 from safebo.storage.tables import metadata
 

@@ -13,8 +13,9 @@ import pytest
 from journals import TOLD, create, trial
 
 from safebo.errors import JournalError
+from safebo.storage.database import to_json
 from safebo.storage.journal import Journal
-from safebo.storage.tables import measurement_columns, to_json
+from safebo.storage.rows import measurement_columns
 from safebo.types import Measurement
 
 
