@@ -5,12 +5,13 @@
 Each robot is a simulated Go1 with a disturbance that nobody told, drawn as in
 `safebo.experiments.evidence.identification`, and default sensors. It makes the first two trials of `go1-trot`, of 3 s
 each; `safebo transfer` identifies it, tunes in simulation and writes the study with which it is then tuned.
-Beside it the same robot is tuned from the same seed without any of that. What counts as the whole gap is the best
-that a search finds on the robot which may try everything without noise and without risk (`--search` gains, random
-ones and then about the best; those that both runs found count as well). Printed are the share of that gap of the
-simulation's gains before any trial, which is measured aside, and of the best safe trial after each number of trials;
-trials with a negative true margin, and falls. Everything is kept in FOLDER, so the same command goes on where it was
-stopped.
+Beside it the same robot is tuned from the same seed without any of that. What gains are worth is the mean of their
+objective, by the plant's true states, over some walks with the robot's sensors; nothing if one of these is unsafe. What
+counts as the whole gap is the best that a search finds on the robot which may try everything without risk (`--search`
+gains, random ones and then about the best; those that both runs found count as well). Printed are the share of that
+gap of the simulation's gains before any trial, which is measured aside, and of the best safe trial after each number of
+trials; trials with a negative true margin, and falls. Everything is kept in FOLDER, so the same command goes on where
+it was stopped.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,12 +29,13 @@ import typer
 
 from safebo.errors import SafeboError
 from safebo.experiments.evidence.hidden_robot import hidden_study
-from safebo.experiments.evidence.prior_run import RobotOutcome, outcome_of
-from safebo.experiments.evidence.truth import is_safe, truth
+from safebo.experiments.evidence.prior_run import outcome_of
+from safebo.experiments.evidence.truth import truth
 from safebo.experiments.transfer.cli import DRAWS, SEARCH, transfer
 from safebo.experiments.transfer.search import searched
 from safebo.files.reading import read_file
 from safebo.runs.runner import run
+from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import StudyFile, load_study, parse_study
 from safebo.types import Measurement
@@ -41,6 +43,8 @@ from safebo.types import Measurement
 STUDY, CONTEXT = "go1-trot", "trot"
 WALKS, SECONDS = 2, 3.0
 """Certified trials from which the robot is identified, and how long each is."""
+JUDGED = range(1000, 1008)
+"""Seeds of the sensors' noise in the walks that say what gains are worth; no search has them."""
 ENOUGH_BEFORE, ENOUGH_AFTER = 0.8, 0.95
 """Shares of the gap that are asked for, before the first trial and at the end."""
 
@@ -51,19 +55,37 @@ def tuned(file: StudyFile, folder: Path, seed: int, trials: int, prior: Path | N
         run(file, folder, seed=seed, trials=trials, executor=executor, prior=prior, resume=True)
 
 
-def best_of(study: Study, file: Path, count: int, seed: int) -> float:
-    """The largest noise-free objective that a search over so many gains finds; kept in a file."""
+def best_of(study: Study, file: Path, count: int, seed: int) -> dict[str, Any]:
+    """The best gains that a search over so many finds; kept in a file."""
     if file.exists():
-        return float(json.loads(file.read_text()))
-    found = searched(study, CONTEXT, study.seeds[0].parameters, count, seed)
-    best = -np.inf if found is None or found[1].objective is None else found[1].objective
-    file.write_text(json.dumps(best))
-    return float(best)
+        return dict(json.loads(file.read_text()))
+    start = study.seeds[0].parameters
+    found = searched(study, CONTEXT, start, count, seed)
+    gains = dict(start) if found is None else found[0]
+    file.write_text(json.dumps(gains))
+    return gains
 
 
-def _value(study: Study, measurement: Measurement) -> float:
-    safe = is_safe(study, measurement) and measurement.objective is not None
-    return float(measurement.objective) if safe and measurement.objective is not None else -np.inf
+def worth(study: Study, gains: Sequence[Mapping[str, Any]]) -> list[float]:
+    """What gains are worth on the robot; see above. Minus infinity where a walk is unsafe."""
+    walks = [truth(study, CONTEXT, gains, seed=number) for number in JUDGED]
+    return [float(np.mean([_value(m) for m in of_one])) for of_one in zip(*walks, strict=True)]
+
+
+def _value(measurement: Measurement) -> float:
+    margins = (measurement.margins if measurement.true_margins is None else measurement.true_margins).values()
+    value = measurement.objective if measurement.true_objective is None else measurement.true_objective
+    safe = measurement.outcome == "completed" and min(margins, default=0.0) >= 0.0
+    return -np.inf if value is None or not safe else float(value)
+
+
+def best_after(study: Study, folder: Path) -> list[float]:
+    """What the best gains of a run are worth after each of its trials, unsafe ones aside."""
+    with Journal.open(folder, read_only=True) as journal:
+        tried = [(r.trial.parameters, r.measurement) for r in journal.records(states=False)]
+    values = worth(study, [gains for gains, _ in tried])
+    safe = [m is not None and _value(m) > -np.inf for _, m in tried]
+    return list(np.maximum.accumulate(np.where(safe, values, -np.inf)))
 
 
 def one_robot(folder: Path, number: int, trials: int, simulated: int, search: int) -> dict[str, Any]:
@@ -86,32 +108,26 @@ def one_robot(folder: Path, number: int, trials: int, simulated: int, search: in
     tuned(alone, folder / "alone", 100 + number, trials)
     study = alone.study
     tuned_in_simulation = read_file(folder / "transfer" / f"tuned-{CONTEXT}.yaml")["gains"]
-    start, before = truth(study, CONTEXT, [study.seeds[0].parameters, tuned_in_simulation])
-    found = {name: _completed(outcome_of(folder / name)) for name in ("with", "alone")}
-    first = _value(study, before)
-    best = max(
-        best_of(study, folder / "best.json", search, number), first, *(o.best[-1] for o in found.values())
-    )
-    whole = best - float(start.objective or 0.0)
+    first_seed = study.seeds[0].parameters
+    aside = [first_seed, tuned_in_simulation, best_of(study, folder / "best.json", search, number)]
+    start, before, sought = worth(study, aside)
+    after = {name: best_after(study, folder / name) for name in ("with", "alone")}
+    best = max(sought, before, *(values[-1] for values in after.values()))
 
     def share(value: float) -> float:
-        return 0.0 if value == -np.inf else (value - float(start.objective or 0.0)) / whole
+        return 0.0 if value == -np.inf else (value - start) / (best - start)
 
-    identified = outcome_of(walks)
+    outcomes = {"walks": outcome_of(walks)} | {name: outcome_of(folder / name) for name in after}
     return {
         "robot": number,
-        "seed": start.objective,
+        "seed": start,
         "best": best,
-        "before": share(first),
-        "shares": {name: [share(v) for v in o.best] for name, o in found.items()},
-        "unsafe": {name: o.unsafe for name, o in found.items()} | {"walks": identified.unsafe},
-        "falls": {name: o.falls for name, o in found.items()} | {"walks": identified.falls},
+        "before": share(before),
+        "shares": {name: [share(v) for v in values] for name, values in after.items()},
+        "unsafe": {name: o.unsafe for name, o in outcomes.items()},
+        "falls": {name: o.falls for name, o in outcomes.items()},
         "cpu": _cpu() - began,
     }
-
-
-def _completed(outcome: RobotOutcome) -> RobotOutcome:
-    return replace(outcome, best=outcome.best or (-np.inf,))
 
 
 def _cpu() -> float:

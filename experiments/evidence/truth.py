@@ -1,4 +1,4 @@
-"""The noise-free truth of a study: what gains are really worth, for figures and benchmarks only."""
+"""What gains are worth in a simulation that may try everything, without sensor noise or with it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def study_of(study_json: str) -> Study:
     return Study.model_validate_json(study_json)
 
 
-def evaluate_noise_free(
-    study_json: str, parameters: Gains, context: str, until_unsafe: bool = False
+def evaluate_once(
+    study_json: str, parameters: Gains, context: str, until_unsafe: bool = False, seed: int = 0
 ) -> Measurement:
-    """One trial without sensor noise, under the study's own reality gap; of all its scenarios, if it has any.
+    """One trial under the study's own reality gap; of all its scenarios, if it has any.
 
     Args:
         study_json: the study, see `noise_free`.
@@ -48,6 +48,7 @@ def evaluate_noise_free(
         context: name of the context.
         until_unsafe: begin with the last scenario and walk no further one after one in which the gains are unsafe.
             What is said of them then is that they are.
+        seed: of the sensors' noise, where the evaluator has any.
     """
     evaluator, study = evaluator_of(study_json), study_of(study_json)
     trial = Trial(
@@ -56,7 +57,7 @@ def evaluate_noise_free(
         context=dict(study.context.values[context]),
         context_name=context,
         phase="manual",
-        seed=0,
+        seed=seed,
         certified=False,
         scenarios=scenario_names(study),
     )
@@ -74,7 +75,11 @@ def evaluate_noise_free(
 
 def noise_free(study: Study, options: Mapping[str, Any] | None = None) -> str:
     """The study as JSON, its evaluator without sensor noise and with some options replaced."""
-    return with_evaluator_options(study, {**(options or {}), "noise_free": True}).model_dump_json()
+    return _text(study, {**(options or {}), "noise_free": True})
+
+
+def _text(study: Study, options: Mapping[str, Any]) -> str:
+    return with_evaluator_options(study, options).model_dump_json()
 
 
 def with_evaluator_options(study: Study, options: Mapping[str, Any]) -> Study:
@@ -90,15 +95,24 @@ def truth(
     pool: Executor | None = None,
     options: Mapping[str, Any] | None = None,
     until_unsafe: bool = False,
+    seed: int | None = None,
 ) -> list[Measurement]:
-    """Noise-free measurements of many gains in one context; `options` replaces some evaluator options, `until_unsafe`
-    is that of `evaluate_noise_free`.
+    """Measurements of many gains in one context.
+
+    Args:
+        study: with the simulation.
+        context: name of the context.
+        gains: by name.
+        pool: that evaluates them; None: this process does.
+        options: of the evaluator that are replaced.
+        until_unsafe: see `evaluate_once`.
+        seed: of the sensors' noise, the same for all gains; None: there is none.
     """
-    text = noise_free(study, options)
-    arguments = [(text, dict(g), context, until_unsafe) for g in gains]
+    text = noise_free(study, options) if seed is None else _text(study, options or {})
+    arguments = [(text, dict(g), context, until_unsafe, seed or 0) for g in gains]
     if pool is None:
-        return [evaluate_noise_free(*a) for a in arguments]
-    return list(pool.map(evaluate_noise_free, *zip(*arguments, strict=True), chunksize=4))
+        return [evaluate_once(*a) for a in arguments]
+    return list(pool.map(evaluate_once, *zip(*arguments, strict=True), chunksize=4))
 
 
 def random_gains(study: Study, count: int, seed: int) -> list[dict[str, float]]:

@@ -42,7 +42,7 @@ def transfer(
     draws: Annotated[
         int, typer.Option(min=1, max=100, help="Robots that it may be, the estimate among them.")
     ] = DRAWS,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws and the sensors' noise.")] = 0,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials in simulation, seeds included. [default: the study's]")
     ] = None,
@@ -110,8 +110,8 @@ def transfer(
     simulation = load_study(folder.simulation)
     _tuned(simulation, folder, trials, workers)
     _searched(simulation, folder, search, seed)
-    _walk_between(simulation, folder)
-    _write_robot(file, simulation, folder, _moved_a_robot(run[0]))
+    _walk_between(simulation, folder, seed)
+    _write_robot(file, simulation, folder, seed, _moved_a_robot(run[0]))
 
 
 def _read(file: StudyFile, runs: list[Path], trials: list[int]) -> ReadTrials:
@@ -222,7 +222,7 @@ def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: i
         )
 
 
-def _walk_between(simulation: StudyFile, folder: TransferFolder) -> None:
+def _walk_between(simulation: StudyFile, folder: TransferFolder, number: int) -> None:
     """Tell the simulated run of gains between every seed and the tuned ones; what it knows already is not walked."""
     from safebo.experiments.evidence.truth import truth
     from safebo.experiments.transfer.between import between
@@ -238,10 +238,12 @@ def _walk_between(simulation: StudyFile, folder: TransferFolder) -> None:
         if left:
             say(f"context {name}: {len(left)} gains between the seed and the tuned ones are simulated")
         for gains in left:
-            enter_trial(folder.simulated, gains, name, truth(simulation.study, name, [gains])[0])
+            enter_trial(folder.simulated, gains, name, truth(simulation.study, name, [gains], seed=number)[0])
 
 
-def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder, on_robot: bool) -> None:
+def _write_robot(
+    file: StudyFile, simulation: StudyFile, folder: TransferFolder, number: int, on_robot: bool
+) -> None:
     """Write the robot's study and say what came of the simulation."""
     from safebo.experiments.transfer import studies
     from safebo.experiments.transfer.figures import in_drawn_robots, smallest_at_seeds
@@ -249,7 +251,7 @@ def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder,
 
     study = simulation.study
     tuned = {s.context: read_file(folder.tuned(s.context))["gains"] for s in study.seeds}
-    rows = in_drawn_robots(study, tuned)
+    rows = in_drawn_robots(study, tuned, number)
     at_seeds = smallest_at_seeds(study, [seed for seed, _ in rows], studies.QUANTILE)
     heading = [
         f"{file.study.name}, begun with what {folder.simulated} showed. To tune the robot:",
@@ -261,7 +263,7 @@ def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder,
         folder.write(folder.robot, robot.text)
     count = len(study.scenarios.values) if study.scenarios is not None else 0
     for seed, best in rows:
-        say(f"context {seed.context}, in {count} robots that it may be, without sensor noise:")
+        say(f"context {seed.context}, in {count} robots that it may be:")
         say(f"  {seed.line(study)}")
         say(f"  {best.line(study)}")
     for line in studies.lowered(file.study, robot.study):

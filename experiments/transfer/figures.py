@@ -16,7 +16,7 @@ from safebo.types import Measurement
 
 @dataclass(frozen=True)
 class InDrawnRobots:
-    """Gains walked once in every drawn robot, without sensor noise.
+    """Gains walked once in every drawn robot.
 
     Args:
         context: name.
@@ -59,17 +59,21 @@ class InDrawnRobots:
 
 
 def in_drawn_robots(
-    study: Study, tuned: Mapping[str, Mapping[str, Any]]
+    study: Study, tuned: Mapping[str, Mapping[str, Any]], number: int
 ) -> list[tuple[InDrawnRobots, InDrawnRobots]]:
     """Seed and tuned gains of every context that is tuned, in every drawn robot.
 
     Args:
         study: with the drawn robots as scenarios.
         tuned: gains by context.
+        number: seed of the sensors' noise.
     """
     found = []
     for seed in study.seeds:
-        walked = [m.scenarios for m in truth(study, seed.context, [seed.parameters, tuned[seed.context]])]
+        walked = [
+            m.scenarios
+            for m in truth(study, seed.context, [seed.parameters, tuned[seed.context]], seed=number)
+        ]
         first, second = (
             InDrawnRobots(seed.context, what, m) for what, m in zip(("seed", "tuned"), walked, strict=True)
         )

@@ -30,14 +30,16 @@ def searched(
     seed: int,
     tell: Callable[[str], None] = lambda words: None,
 ) -> tuple[dict[str, Any], Measurement] | None:
-    """The gains with the largest noise-free objective of those that are safe in every scenario, and what they showed.
+    """The gains with the largest objective of those that are safe in every scenario, and what they showed.
+
+    Sensors have their noise, as the robot's have: without it gains win that amplify it. The noise is the same for all.
 
     Args:
         study: in simulation.
         context: name of the context.
         start: gains to begin about.
         count: how many to try, half of them drawn from the whole box.
-        seed: of the draws.
+        seed: of the draws and of the sensors' noise.
         tell: is told of better gains.
 
     Returns:
@@ -49,7 +51,7 @@ def searched(
     best, at, spread, left = None, rows[0], SPREAD, count + 1
     while left > 0:
         tried = rows[space.keep(rows)]
-        walked = truth(study, context, [space.named(row) for row in tried], until_unsafe=True)
+        walked = truth(study, context, [space.named(row) for row in tried], until_unsafe=True, seed=seed)
         for row, measurement in zip(tried, walked, strict=True):
             if _better(study, measurement, best):
                 best, at = measurement, row

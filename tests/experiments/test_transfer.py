@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from safebo.errors import InputError, SafeboError
 from safebo.experiments.evidence.hidden_robot import hidden_study
 from safebo.experiments.evidence.identification import hidden
-from safebo.experiments.evidence.identified_transfer import best_of, table
+from safebo.experiments.evidence.identified_transfer import best_of, table, worth
 from safebo.experiments.transfer.between import APART, between
 from safebo.experiments.transfer.cli import app
 from safebo.experiments.transfer.folder import RECORD, TransferFolder
@@ -286,18 +286,33 @@ def test_the_best_of_a_search_is_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     """A bowl about the middle of the box: the search comes nearer than its random half did."""
     study, seen = load_study("go1-trot").study, list[float]()
 
-    def bowl(_: Any, context: str, gains: list[dict[str, float]], until_unsafe: bool) -> list[Measurement]:
+    def bowl(_: Any, context: str, gains: list[dict[str, float]], **asked: Any) -> list[Measurement]:
         found = [-sum((np.log(g["joint.hip.kp"] / 30) ** 2, (g["joint.hip.kd"] - 4) ** 2)) for g in gains]
         seen.extend(found)
         return [Measurement("completed", objective=v, margins={"tracking": 0.01}) for v in found]
 
     monkeypatch.setattr("safebo.experiments.transfer.search.truth", bowl)
     best = best_of(study, tmp_path / "best.json", 80, 0)
-    assert best == max(seen) > max(seen[:41])
-    assert len(seen) == 81
+    assert bowl(None, "trot", [best])[0].objective == max(seen) > max(seen[:41])
+    assert len(seen) == 82
     assert best_of(study, tmp_path / "best.json", 80, 0) == best
-    assert len(seen) == 81
+    assert len(seen) == 82
     for count in (0, 1):  # what it begins about, and at most one more
         seen.clear()
         best_of(study, tmp_path / f"{count}.json", count, 0)
         assert len(seen) == count + 1
+
+
+def test_gains_are_worth_the_mean_of_their_true_objective_and_nothing_after_one_unsafe_walk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def walked(_: Any, context: str, gains: list[dict[str, float]], seed: int) -> list[Measurement]:
+        true = [g["at"] + seed % 2 for g in gains]
+        margins = [{"tracking": -0.1 if g["at"] == 3.0 and seed == 1005 else 0.1} for g in gains]
+        return [
+            Measurement("completed", 9.0, m, true_objective=v, true_margins=m)
+            for v, m in zip(true, margins, strict=True)
+        ]
+
+    monkeypatch.setattr("safebo.experiments.evidence.identified_transfer.truth", walked)
+    assert worth(load_study("go1-trot").study, [{"at": 1.0}, {"at": 3.0}]) == [1.5, -np.inf]
