@@ -1,5 +1,5 @@
 """Ask and tell: which trial comes next, from a study and what its trials showed. Pure: no files, no clock."""
 
-from safebo.tuner.tuner import Tuner, one_thread
+from safebo.tuner.tuner import Tuner
 
-__all__ = ["Tuner", "one_thread"]
+__all__ = ["Tuner"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from safebo.errors import InputError, MeasurementError
+from safebo.errors import InputError, MeasurementError, StudyError
 from safebo.evaluators.gate import checked_measurement
 from safebo.evaluators.numbers import finite_array
 from safebo.files.problems import shown
 from safebo.study import Study
 from safebo.study.axis import value_text
+from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile, check_study
 from safebo.study.tuner_checks import with_trust
 from safebo.tuner.history import History
@@ -153,3 +154,33 @@ def checked_told(study: Study, trial: Trial, measurement: Measurement | Mapping[
             f"trial {trial.id}: walked {', '.join(trial.scenarios)}, and scenario {', '.join(missing)} is missing"
         )
     return found
+
+
+def checked_records(
+    study: Study, records: Iterable[tuple[Trial, Measurement | None]]
+) -> Iterator[TrialRecord]:
+    """Trials of an earlier run with what they showed, checked one by one.
+
+    Raises:
+        MeasurementError: a measurement cannot be used, and why.
+    """
+    for trial, measurement in records:
+        told = None if measurement is None else checked_told(study, trial, measurement)
+        yield TrialRecord(trial, told)
+
+
+def check_prior(study: Study, history: History) -> None:
+    """Check that another run's trials may inform a tuner.
+
+    Raises:
+        StudyError: it has trials already, or the study has an objective or a horizon of which they say nothing.
+    """
+    if len(history):
+        raise StudyError("a prior is given to a new tuner; this one has trials already")
+    if prefers(study):
+        raise StudyError("a preference objective and a prior run: another run's answers are not taken over")
+    if study.horizon is not None:
+        raise StudyError(
+            f"horizon {study.horizon:g} s and a prior run: of another run's trials no strides are kept, so "
+            "they say nothing about longer ones; leave --prior or horizon out"
+        )

@@ -1,4 +1,4 @@
-"""What every function's interval at a point consists of, from what a tuner was told; see `models.interval_split`."""
+"""Every function's interval from what a tuner was told: at many points, and what that at one point consists of."""
 
 from __future__ import annotations
 
@@ -7,14 +7,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from safebo.acquisition import AcquisitionContext
 from safebo.evaluators.repeats import trial_noise
 from safebo.models.interval_split import IntervalSplit
 from safebo.models.surrogate import Surrogate
+from safebo.study.scenarios import walks_chosen
+from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.state import TunerState
+
+CHUNK = 4096
+"""Points at a time: memory is needed for each with every observation."""
+
+
+def intervals_at(state: TunerState, rows: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """Lower bound, mean and upper bound of every function at raw rows (`n x d`) in a context, `n x m x 3`, in the
+    functions' own units.
+    """
+    with torch.no_grad():
+        ctx = state.acquisition_context(name)
+        parts = state.encoding.unit(rows).split(CHUNK)
+        return np.concatenate([_raw_bounds(state.encoding, ctx, part) for part in parts])
+
+
+def _raw_bounds(encoding: StudyEncoding, ctx: AcquisitionContext, points: Tensor) -> NDArray[np.float64]:
+    if ctx.past_betas is not None or walks_chosen(encoding.study):
+        return encoding.raw_bounds(ctx, ctx.bounds_at(points))
+    prediction = ctx.surrogate.predict(ctx.inputs(points))
+    certain = ctx.surrogate.bounds(ctx.inputs(points), ctx.beta, prediction)
+    return encoding.raw_bounds(ctx, ctx.bounds_from(points, certain, certain), prediction.mean)
 
 
 def interval_splits(state: TunerState, row: NDArray[np.float64], name: str) -> tuple[IntervalSplit, ...]:
-    """Every function's interval at a raw row (`d`) in a context, the objective first, by the present posteriors.
+    """What every function's interval at a raw row (`d`) in a context consists of, the objective first, by the present
+    posteriors; see `safebo.models.interval_split`.
 
     Doubt about the prior is by how much the widest interval of those that certify is wider than that of the declared
     prior, in standard deviations squared.

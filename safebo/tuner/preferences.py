@@ -13,8 +13,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from safebo.errors import InputError
 from safebo.evaluators.outcome import was_unsafe
@@ -201,9 +199,3 @@ class Questions:
         if self.rng("sides", number).random() < 0.5:
             a, b = b, a
         return PreferenceQuestion(number, a, b, name, repeats)
-
-
-def best_of(means: Float[Tensor, " n"], certified: Sequence[bool], trials: Sequence[Trial]) -> Trial | None:
-    """The certified trial of the largest mean utility, the first of equal ones; None where none is certified."""
-    kept = [i for i, holds in enumerate(certified) if holds]
-    return trials[max(kept, key=lambda i: float(means[i]))] if kept else None

@@ -1,10 +1,12 @@
-"""Parameters to use in a context: the best that are certified, or those that the model predicts."""
+"""The best in a context: parameters that are certified, those that the model predicts, the walk of most utility."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from safebo.errors import EmptySafeSetError
@@ -13,7 +15,7 @@ from safebo.study.preference_checks import prefers
 from safebo.tuner.intervals import interval_splits
 from safebo.tuner.planner import Planner
 from safebo.tuner.state import TunerState
-from safebo.types import Certificate, Recommendation
+from safebo.types import Certificate, Recommendation, Trial
 
 
 def best_certified(planner: Planner, name: str) -> Recommendation | None:
@@ -50,6 +52,17 @@ def predicted(planner: Planner, name: str) -> Recommendation:
         raise EmptySafeSetError(f"context {name}: nothing can be predicted")
     certificate = replace(planner.state.certificate(found.row, name), certified=False)
     return _recommendation(planner.state, found.row, name, certificate)
+
+
+def best_walk(state: TunerState, name: str, trials: Sequence[Trial]) -> Trial | None:
+    """The certified one of a context's trials with the largest mean utility, the first of equal ones; None where none
+    is certified.
+    """
+    certificates = state.certificates([state.raw(trial) for trial in trials], name)
+    with torch.no_grad():
+        means = state.surrogate().posteriors[0].mean(torch.stack([state.encoding.row(t) for t in trials]))
+    kept = [i for i, certificate in enumerate(certificates) if certificate.certified]
+    return trials[max(kept, key=lambda i: float(means[i]))] if kept else None
 
 
 def _recommendation(

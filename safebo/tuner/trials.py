@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from safebo.errors import UnknownNameError
-from safebo.study.scenarios import scenario_names
+from safebo.study.scenarios import scenario_names, walks_chosen
+from safebo.tuner.backups import guaranteed
+from safebo.tuner.proposer import Proposal
 from safebo.tuner.state import TunerState
 from safebo.types import Phase, Trial
 
@@ -54,6 +58,22 @@ def trial_at(
         dominated=_dominated(state, name) if phase == "local" else None,
         scenarios=scenario_names(state.study),
     )
+
+
+def proposed_trial(state: TunerState, seed: int, name: str, plan: Proposal) -> Trial:
+    """The trial of a plan: the reason says when the prior was dropped, and why scenarios were chosen."""
+    dropped = state.models.prior.contradiction(state.observations())
+    reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
+    trial = trial_at(state, seed, name, plan.row, plan.phase, reason)
+    if plan.phase != "seed" and walks_chosen(state.study):
+        chosen = state.next_scenarios(plan.row, name)
+        why = ", ".join(f"{scenario} for {what}" for scenario, what in chosen.items())
+        in_order = tuple(n for n in scenario_names(state.study) if n in chosen)
+        trial = replace(trial, scenarios=in_order, reason=f"{reason}; scenarios {why}")
+    if plan.watched:
+        spec = state.study.tuner.backup
+        trial = replace(trial, trigger_rule=spec.rule, trigger_guarantee=guaranteed(spec))
+    return trial
 
 
 def _dominated(state: TunerState, name: str) -> float | None:

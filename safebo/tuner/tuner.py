@@ -6,53 +6,48 @@ surrogate and everything else are computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from safebo.acquisition import AcquisitionContext, configured
-from safebo.errors import (
-    NoBackupError,
-    StudyError,
-)
-from safebo.models.growing import Observation
+from safebo.acquisition import configured
+from safebo.errors import StudyError
 from safebo.models.interval_split import IntervalSplit
 from safebo.models.norms import NormCheck
 from safebo.models.preferences import Consistency
 from safebo.models.prior_models import PriorReport
 from safebo.models.surrogate import Surrogate
-from safebo.study import LEARNED_RULE, Study
+from safebo.study import Study
 from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile
-from safebo.study.scenarios import scenario_names, walks_chosen
 from safebo.tuner.arguments import (
     asked_record,
+    check_prior,
     check_time,
     checked_readings,
+    checked_records,
     checked_seed,
     checked_study,
     checked_told,
     raw_rows,
 )
-from safebo.tuner.backups import CertifiedBackup, guaranteed
+from safebo.tuner.backups import CertifiedBackup
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
-from safebo.tuner.intervals import interval_splits
-from safebo.tuner.phases import progress
+from safebo.tuner.intervals import interval_splits, intervals_at
 from safebo.tuner.planner import Planner
-from safebo.tuner.preferences import Questions, best_of
+from safebo.tuner.preferences import Questions
 from safebo.tuner.proposer import Proposal
-from safebo.tuner.recommended import best_certified, predicted
+from safebo.tuner.recommended import best_certified, best_walk, predicted
 from safebo.tuner.schedule import scheduled_context
+from safebo.tuner.threads import one_thread
 from safebo.tuner.tolerance import Tolerances, tolerances
 from safebo.tuner.trace import AskTrace, SearchLog, trace_of
-from safebo.tuner.trials import trial_at
+from safebo.tuner.trials import proposed_trial, trial_at
 from safebo.types import (
     Certificate,
     Evidence,
@@ -62,27 +57,12 @@ from safebo.types import (
     PreferenceWord,
     Recommendation,
     Trial,
-    TrialRecord,
 )
 
 if TYPE_CHECKING:
     # with numba, which only global trials need
     from safebo.boundary.margin_to_go import MarginMonitor
     from safebo.boundary.monitor import BoundaryMonitor
-
-CHUNK = 4096
-"""Points of `Tuner.bounds` at a time: memory is needed for each with every observation."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread, so that sums have one order; the caller's setting comes back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Tuner:
@@ -185,18 +165,8 @@ class Tuner:
         check_time(self.study, self.history, operating_time)
         with one_thread(), self._state.at(operating_time, checked_readings(self.study, readings)):
             plan = self._planner.plan(name)
-            dropped = self._state.models.prior.contradiction(self._state.observations())
-            reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
-            trial = trial_at(self._state, self.seed, name, plan.row, plan.phase, reason)
-            if plan.phase != "seed" and walks_chosen(self.study):
-                chosen = self._state.next_scenarios(plan.row, name)
-                why = ", ".join(f"{scenario} for {what}" for scenario, what in chosen.items())
-                in_order = tuple(n for n in scenario_names(self.study) if n in chosen)
-                trial = replace(trial, scenarios=in_order, reason=f"{reason}; scenarios {why}")
+            trial = proposed_trial(self._state, self.seed, name, plan)
         trial = replace(trial, operating_time=operating_time)
-        if plan.watched:
-            spec = self.study.tuner.backup
-            trial = replace(trial, trigger_rule=spec.rule, trigger_guarantee=guaranteed(spec))
         self.history.add(trial)
         return trial, plan
 
@@ -262,15 +232,8 @@ class Tuner:
         """
         if not prefers(self.study):
             return None
-
-        def best(name: str, trials: Sequence[Trial]) -> Trial | None:
-            rows = [self._state.raw(trial) for trial in trials]
-            certified = [c.certified for c in self._state.certificates(rows, name)]
-            X = torch.stack([self.encoding.row(trial) for trial in trials])
-            return best_of(self._state.surrogate().posteriors[0].mean(X), certified, trials)
-
-        with one_thread(), self._state.at(None), torch.no_grad():
-            return self._questions.next(best)
+        with one_thread():
+            return self._questions.next(partial(best_walk, self._state))
 
     def tell_preference(
         self, question: PreferenceQuestion | tuple[int, int], word: PreferenceWord
@@ -306,30 +269,22 @@ class Tuner:
         with one_thread():
             return utility.consistency(self._state.surrogate().posteriors[0])
 
+    # -- trials of other runs ----------------------------------------------------------------------------
+
     def take_prior(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
         """Let another run's trials inform this one's surrogate, as the argument `prior` does.
 
         Raises:
-            StudyError: when this tuner has trials already, or the study has a
-                horizon, which another run's trials say nothing about.
+            StudyError: when this tuner has trials already, or the study has an objective or a horizon of which another
+                run's trials say nothing.
             MeasurementError: for measurements that could not have been told.
         """
-        if len(self.history):
-            raise StudyError("a prior is given to a new tuner; this one has trials already")
-        if prefers(self.study):
-            raise StudyError(
-                "a preference objective and a prior run: another run's answers are not taken over"
-            )
-        if self.study.horizon is not None:
-            raise StudyError(
-                f"horizon {self.study.horizon:g} s and a prior run: of another run's trials no strides are kept, so "
-                "they say nothing about longer ones; leave --prior or horizon out"
-            )
-        self._state.models.take_prior(self._prior_rows(records))
+        check_prior(self.study, self.history)
+        observed = self.encoding.observations(checked_records(self.study, records))
+        self._state.models.take_prior(observed)
 
     def restore(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
-        """Take over the trials and measurements of an interrupted run; the next ask is the one it would
-        have made.
+        """Take over the trials and measurements of an interrupted run; the next ask is the one it would have made.
 
         Raises:
             StudyError: when this tuner has trials already.
@@ -337,10 +292,8 @@ class Tuner:
         """
         if len(self.history):
             raise StudyError("restore needs a new tuner; this one has trials already")
-        for trial, measurement in records:
-            self.history.add(
-                trial, None if measurement is None else checked_told(self.study, trial, measurement)
-            )
+        for record in checked_records(self.study, records):
+            self.history.add(record.trial, record.measurement)
 
     # -- what is known -----------------------------------------------------------------------------------
 
@@ -370,8 +323,7 @@ class Tuner:
             return best_certified(self._planner, self._named(context))
 
     def predict(self, context: str | None = None) -> Recommendation:
-        """Where the objective's posterior mean is largest and every margin's mean is at least 0; never
-        certified.
+        """Where the objective's posterior mean is largest and every margin's mean is at least 0; never certified.
 
         For contexts that were never tried, from what the surrogate learned in others.
         """
@@ -388,10 +340,9 @@ class Tuner:
         Raises:
             InputError: for rows of another length than there are parameters, or numbers that are not finite.
         """
-        unit = self.encoding.unit(raw_rows(parameters, self.encoding.space.names))
-        with one_thread(), torch.no_grad():
-            ctx = self._state.acquisition_context(context)
-            return np.concatenate([self._bounds(ctx, part) for part in unit.split(CHUNK)])
+        rows = raw_rows(parameters, self.encoding.space.names)
+        with one_thread():
+            return intervals_at(self._state, rows, context)
 
     def monitor(self, trial: Trial) -> BoundaryMonitor | MarginMonitor | None:
         """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
@@ -402,17 +353,8 @@ class Tuner:
         """
         if trial.phase != "global" or not self._state.explores:
             return None
-        if self.study.tuner.backup.rule == LEARNED_RULE:
-            learned = self._watching.learned.get(trial.context_name)
-            if learned is None:
-                raise NoBackupError(
-                    f"trial {trial.id}: tuner.backup.rule {LEARNED_RULE} watches with a monitor that is learned in "
-                    f"simulation, and this tuner has none for context {trial.context_name!r}: a run learns it; from "
-                    "Python, give it with take_monitor (safebo.tuner.learning)"
-                )
-            return learned
         with one_thread():
-            return self._watching.monitor(trial.context_name)
+            return self._watching.monitor_of(trial)
 
     def take_monitor(self, context: str, monitor: MarginMonitor) -> None:
         """Watch global trials of a context with a monitor that was learned, for `tuner.backup.rule: margin_to_go`.
@@ -431,27 +373,13 @@ class Tuner:
         """
         self.encoding.context(context)
         with one_thread():
-            found, lower = self._watching.backups(context)
-        stage = progress(self.history.of_context(context), self.encoding, self.study.tuner.exploration)
-        region = {trial: number for number, one in enumerate(stage.regions) for trial in one.trials}
-        once: dict[tuple[Any, ...], CertifiedBackup] = {}
-        for backup, bound in zip(found, lower.tolist(), strict=True):
-            once.setdefault(
-                tuple(backup.parameters.values()),
-                CertifiedBackup(backup.parameters, bound, backup.trial, region.get(backup.trial, 0)),
-            )
-        return tuple(sorted(once.values(), key=lambda one: (-one.lower, one.trial)))
+            return self._watching.certified(context)
 
     def intervals(
         self, parameters: Mapping[str, Any], context: str, operating_time: float | None = None
     ) -> tuple[IntervalSplit, ...]:
         """What every function's interval at parameters consists of, the objective first: what more trials there shrink,
-        what longer trials do, and what nothing does.
-
-        Args:
-            parameters: in their own units.
-            context: its name.
-            operating_time: that of `certify`.
+        what longer trials do, and what nothing does. Arguments are those of `certify`.
         """
         row = self.encoding.space.vector(parameters)
         self.encoding.context(context)
@@ -463,11 +391,7 @@ class Tuner:
     ) -> Tolerances | None:
         """How far each gain may move alone, the others held, before a margin's lower bound reaches 0 or the objective
         has lost 5 % of its gain over the seed (`safebo.tuner.tolerance`); None where the gains are not certified.
-
-        Args:
-            parameters: in their own units.
-            context: its name.
-            operating_time: that of `certify`.
+        Arguments are those of `certify`.
         """
         row = self.encoding.space.vector(parameters)
         self.encoding.context(context)
@@ -515,7 +439,7 @@ class Tuner:
 
     def beyond_horizon(self) -> dict[int, str]:
         """Trials that do not certify as far as the study's `horizon`, and why, in words."""
-        return self._state.encoding.beyond_horizon(self.history)
+        return self.encoding.beyond_horizon(self.history)
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.
@@ -525,25 +449,7 @@ class Tuner:
         """
         return scheduled_context(self.study, self.history)
 
-    # -- small things ------------------------------------------------------------------------------------
-
-    def _bounds(self, ctx: AcquisitionContext, points: Tensor) -> NDArray[np.float64]:
-        if ctx.past_betas is not None or walks_chosen(self.study):
-            return self.encoding.raw_bounds(ctx, ctx.bounds_at(points))
-        prediction = ctx.surrogate.predict(ctx.inputs(points))
-        certain = ctx.surrogate.bounds(ctx.inputs(points), ctx.beta, prediction)
-        return self.encoding.raw_bounds(ctx, ctx.bounds_from(points, certain, certain), prediction.mean)
-
-    def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
-        return self.encoding.observations(
-            TrialRecord(trial, None if measurement is None else checked_told(self.study, trial, measurement))
-            for trial, measurement in records
-        )
-
     def _named(self, context: str | None) -> str:
         name = self.study.seeds[0].context if context is None else context
         self.encoding.context(name)
         return name
-
-
-__all__ = ["Certificate", "Recommendation", "Tuner"]

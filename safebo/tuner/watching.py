@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from safebo.errors import NoBackupError
 from safebo.safety.safe_set import smallest
 from safebo.study import LEARNED_RULE
-from safebo.tuner.backups import Backup, backup_of, boundary_monitor
+from safebo.tuner.backups import Backup, CertifiedBackup, backup_of, boundary_monitor
+from safebo.tuner.phases import progress
 from safebo.tuner.state import TunerState
 from safebo.types import Trial
 
@@ -61,6 +63,23 @@ class Watching:
         """Whether a global trial in this context could be watched: some backup's gains are certified."""
         return bool(self.backups(name)[0])
 
+    def monitor_of(self, trial: Trial) -> BoundaryMonitor | MarginMonitor:
+        """What watches a global trial: the monitor that was learned for its context, or the boundary condition.
+
+        Raises:
+            NoBackupError: no backup with certified gains is known, or no monitor was learned.
+        """
+        if self.state.study.tuner.backup.rule != LEARNED_RULE:
+            return self.monitor(trial.context_name)
+        learned = self.learned.get(trial.context_name)
+        if learned is None:
+            raise NoBackupError(
+                f"trial {trial.id}: tuner.backup.rule {LEARNED_RULE} watches with a monitor that is learned in "
+                f"simulation, and this tuner has none for context {trial.context_name!r}: a run learns it; from "
+                "Python, give it with take_monitor (safebo.tuner.learning)"
+            )
+        return learned
+
     def monitor(self, name: str) -> BoundaryMonitor:
         """The boundary condition of a context from its backups.
 
@@ -100,3 +119,19 @@ class Watching:
         kept = ctx.certified(bounds).numpy()
         lower = smallest(bounds.margins).numpy()
         return [b for b, keep in zip(found, kept, strict=True) if keep], lower[kept]
+
+    def certified(self, name: str) -> tuple[CertifiedBackup, ...]:
+        """Backups of the context whose gains are certified now, those with the largest lower bound first; gains that
+        several trials tried once.
+        """
+        found, lower = self.backups(name)
+        study = self.state.study
+        stage = progress(self.state.history.of_context(name), self.state.encoding, study.tuner.exploration)
+        region = {trial: number for number, one in enumerate(stage.regions) for trial in one.trials}
+        once: dict[tuple[Any, ...], CertifiedBackup] = {}
+        for backup, bound in zip(found, lower.tolist(), strict=True):
+            once.setdefault(
+                tuple(backup.parameters.values()),
+                CertifiedBackup(backup.parameters, bound, backup.trial, region.get(backup.trial, 0)),
+            )
+        return tuple(sorted(once.values(), key=lambda one: (-one.lower, one.trial)))
