@@ -14,14 +14,14 @@ import math
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.types import FloatArray
 
 AXES, ANCHORS, FOOT = slice(0, 3), slice(3, 6), 6
 """Rows of a leg: the axes, the points on them, the foot."""
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _turn(axis: FloatArray, s: float, c: float, x: float, y: float, z: float) -> tuple[float, float, float]:
     """A vector turned about a unit axis by the angle with this sine and cosine (Rodrigues)."""
     ax, ay, az = axis[0], axis[1], axis[2]
@@ -33,7 +33,7 @@ def _turn(axis: FloatArray, s: float, c: float, x: float, y: float, z: float) ->
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def leg_kinematics(
     leg: FloatArray,
     q: FloatArray,
@@ -112,7 +112,7 @@ def leg_kinematics(
     _accelerate(e3x, e3y, e3z, o3x, o3y, o3z, ux, uy, uz, drift)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def measure_legs(
     legs: FloatArray,
     q: FloatArray,
@@ -128,7 +128,7 @@ def measure_legs(
         leg_kinematics(legs[leg], q[own], qd[own], position[leg], jacobian[leg], axes[leg], drift[leg])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _accelerate(
     ex: float,
     ey: float,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.descriptions.chain import measure_legs
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.kinematics import rotation_from_quaternion
@@ -123,7 +123,7 @@ Legs = tuple[FloatArray, FloatArray, FloatArray]
 """Positions, Jacobians and axes of `measure_legs`."""
 
 
-@njit(cache=True)
+@njit_no_alloc
 def filter_of(memory: FilterMemory) -> Filter:
     """The filter in a memory."""
     m = memory.view(FILTER)[0]
@@ -142,7 +142,7 @@ def filter_of(memory: FilterMemory) -> Filter:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _correct(
     state: Filter, kind: int, axis: int, first: int, second: int, measured: float, variance: float
 ) -> None:
@@ -198,7 +198,7 @@ def is_sound(
     return math.isfinite(total) and abs(np.sqrt(np.sum(orientation * orientation)) - 1.0) <= 0.1
 
 
-@njit(cache=True)
+@njit_no_alloc
 def update_filter(
     memory: FilterMemory,
     joint_position: FloatArray,
@@ -219,7 +219,7 @@ def update_filter(
     return True
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _predict(state: Filter, angular_velocity: FloatArray, specific_force: FloatArray) -> None:
     """Move the state on by one period, as the inertial unit says; `state.rotation` is the orientation now."""
     mean, noise, period, rotation = state.mean, state.noise, state.period, state.rotation
@@ -250,7 +250,7 @@ def _predict(state: Filter, angular_velocity: FloatArray, specific_force: FloatA
         covariance[1, 1] += (noise.acceleration * period) ** 2
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _correct_by_leg(
     state: Filter,
     leg: int,
@@ -323,7 +323,7 @@ def _correct_by_leg(
     _correct(state, 2, 2, row, -1, state.foot_radius, (noise.foot_height / trust) ** 2)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def correct_by_legs(
     state: Filter,
     legs: Legs,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.descriptions.robot import RobotModel
 from safebo.types import BoolArray, FloatArray
 
@@ -121,7 +121,7 @@ def robot_gait(robot: RobotModel, name: str) -> Gait:
     return gait if factor == 1.0 else replace(gait, stride_duration=round(gait.stride_duration * factor, 3))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def stride_and_phase(time: float, leg: int, gait: GaitTiming) -> tuple[int, float]:
     """Number of the stride that a leg is in, and its phase there in [0, 1).
 
@@ -132,7 +132,7 @@ def stride_and_phase(time: float, leg: int, gait: GaitTiming) -> tuple[int, floa
     return stride, max(0.0, turns - stride)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def contact(time: float, leg: int, gait: GaitTiming) -> tuple[bool, float]:
     """Whether a leg is planned to stand at `time` (s), and how far it is through that stance or swing, 0 to 1.
 
@@ -149,7 +149,7 @@ def contact(time: float, leg: int, gait: GaitTiming) -> tuple[bool, float]:
     return False, max(0.0, phase - duty) / (1.0 - duty)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def next_change(time: float, gait: GaitTiming) -> float:
     """Seconds until the next touchdown or lift-off of any foot; infinite where all feet stand for good."""
     if time < 0.0:
@@ -165,7 +165,7 @@ def next_change(time: float, gait: GaitTiming) -> float:
     return soonest
 
 
-@njit(cache=True)
+@njit_no_alloc
 def stance_time(start: float, end: float, leg: int, gait: GaitTiming) -> tuple[float, float]:
     """How long a leg stands within an interval, and the middle of that time after the start of the interval, s.
 
@@ -198,7 +198,7 @@ def stance_time(start: float, end: float, leg: int, gait: GaitTiming) -> tuple[f
     return stood * stride, (moment / stood - first) * stride
 
 
-@njit(cache=True)
+@njit_no_alloc
 def stance_phases(time: float, gait: GaitTiming, out: FloatArray) -> None:
     """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it stands for good."""
     for leg in range(out.shape[0]):

@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.gains import Gains
@@ -74,7 +74,7 @@ def foot_inertia(robot: RobotModel, dynamics: Dynamics) -> FloatArray:
     return found
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _along_base(rotation: FloatArray, v: FloatArray) -> Vector:
     """A vector of the world along the base's axes: R^T v."""
     return (
@@ -84,7 +84,7 @@ def _along_base(rotation: FloatArray, v: FloatArray) -> Vector:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _tilt_and_turn(rotation: FloatArray, heading: float) -> Vector:
     """What turns the base level and to its heading: the vector of R^T Rz, to second order in the angle, base frame."""
     c, s = math.cos(heading), math.sin(heading)
@@ -97,7 +97,7 @@ def _tilt_and_turn(rotation: FloatArray, heading: float) -> Vector:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _squared(rows: Turn) -> Turn:
     """J J^T + lambda^2 of a Jacobian by its rows, the damping being that of the task hierarchy."""
     x, y, z = rows
@@ -109,7 +109,7 @@ def _squared(rows: Turn) -> Turn:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _joint_step(rows: Turn, squared: Turn, wanted: Vector) -> Vector:
     """The step of a leg's joints that moves its foot as wanted: J^T (J J^T + lambda^2)^-1 wanted, by Cramer's rule."""
     a, b, c = squared

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.descriptions.model import RobotModel
 from safebo.types import FloatArray
 
@@ -33,7 +33,7 @@ def leg_geometry(robot: RobotModel) -> LegGeometry:
     return LegGeometry(np.ascontiguousarray(robot.chains), hip, float(robot.foot_radius))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def rotation_from_quaternion(quaternion: FloatArray, rotation: FloatArray) -> None:
     """Rotation matrix `3 x 3` (base to world) of a unit quaternion w, x, y, z; written into `rotation`."""
     w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
@@ -48,7 +48,7 @@ def rotation_from_quaternion(quaternion: FloatArray, rotation: FloatArray) -> No
     rotation[2, 2] = 1.0 - 2.0 * (x * x + y * y)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def roll_pitch_yaw(rotation: FloatArray) -> tuple[float, float, float]:
     """Roll, pitch, yaw in rad (rotation = Rz(yaw) Ry(pitch) Rx(roll))."""
     sine = min(1.0, max(-1.0, -rotation[2, 0]))

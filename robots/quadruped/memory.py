@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.quadruped.feet import Feet, FootParameters
 from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.interface import BaseState
@@ -106,7 +106,7 @@ def set_swing(memory: Memory, velocity_gain: float, apex: float, max_speed: floa
     record["velocity_gain"], record["swing"] = velocity_gain, (apex, max_speed)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def motion_of(memory: Memory) -> Motion:
     """Feet, base and wanted base in a memory."""
     m = memory.view(MOTION)[0]

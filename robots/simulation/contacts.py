@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
 from safebo.robots.simulation.recording import TableBytes, record_effect, roll_and_pitch
 from safebo.robots.simulation.sensors import Sensors, sense
@@ -14,7 +14,7 @@ TRUNK = 4
 """Whose place in a list of what touches something comes after those of the four feet."""
 
 
-@njit(cache=True)
+@njit_no_alloc
 def feel(
     geoms: IntArray, rows: IntArray, forces: FloatArray, place_of_geom: IntArray, foot_force: FloatArray
 ) -> None:
@@ -35,7 +35,7 @@ def feel(
                 foot_force[place] += forces[rows[k]]
 
 
-@njit(cache=True)
+@njit_no_alloc
 def touch(geoms: IntArray, place_of_geom: IntArray, touching: BoolArray) -> None:
     """Which feet and whether the trunk touch something: out, `5`; see `feel`."""
     touching[:] = False
@@ -46,7 +46,7 @@ def touch(geoms: IntArray, place_of_geom: IntArray, touching: BoolArray) -> None
                 touching[place] = True
 
 
-@njit(cache=True)
+@njit_no_alloc
 def observe(
     tick: int,
     geoms: IntArray,
@@ -76,7 +76,7 @@ def observe(
     sense(positions, velocities, m["previous"], sensors, drawn, m["joints"], m["truth"], reading)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def is_upright(
     plant: PlantMemory, velocities: FloatArray, most_tilt: float, least_height: float, trunk_counts: bool
 ) -> bool:
@@ -100,7 +100,7 @@ def is_upright(
     return math.isfinite(total) and level and not (trunk_counts and m["touching"][TRUNK] != 0)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def record_and_judge(
     table: TableBytes,
     row: int,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from safebo.boundary.compiled import njit, put
+from safebo.boundary.compiled import njit_no_alloc, put
 from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
 from safebo.types import FloatArray
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _motor_law(
     command: FloatArray,
     encoder: FloatArray,
@@ -46,7 +46,7 @@ def _motor_law(
         out[2, j] = motor[3, j] * (wanted - state[0, j]) - motor[4, j] * state[1, j]
 
 
-@njit(cache=True)
+@njit_no_alloc
 def drive(
     tick: int,
     age: int,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit, put
+from safebo.boundary.compiled import njit_no_alloc, put
 from safebo.robots.quadruped.interface import BaseState, SensorReading
 from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
 from safebo.types import BoolArray, FloatArray
@@ -160,7 +160,7 @@ def monitored_state(base: BaseState, reading: SensorReading, out: FloatArray) ->
     _monitored(*base, reading.joint_position, reading.joint_velocity, out)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _monitored(
     position: FloatArray,
     orientation: FloatArray,
@@ -182,7 +182,7 @@ def _monitored(
     put(joint_velocity, out[21:33])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def roll_and_pitch(orientation: FloatArray) -> tuple[float, float]:
     """Of a quaternion w, x, y, z, in rad."""
     w, x, y, z = orientation[0], orientation[1], orientation[2], orientation[3]
@@ -190,7 +190,7 @@ def roll_and_pitch(orientation: FloatArray) -> tuple[float, float]:
     return roll, math.asin(max(-1.0, min(1.0, 2.0 * (w * y - z * x))))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def record_decision(
     table: TableBytes,
     row: int,
@@ -245,7 +245,7 @@ def record_decision(
     _monitored(position, orientation, velocity, rate, measured_position, measured_velocity, entry["states"])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def record_effect(table: TableBytes, row: int, plant: PlantMemory) -> None:
     """Write what a command did.
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.types import FloatArray, IntArray
 
@@ -130,7 +130,7 @@ class Sensors(NamedTuple):
     bias: FloatArray
 
 
-@njit(cache=True)
+@njit_no_alloc
 def sense(
     qpos: FloatArray,
     qvel: FloatArray,

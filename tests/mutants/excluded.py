@@ -11,7 +11,7 @@ Span = tuple[tuple[int, int], tuple[int, int]]
 SILENT = {"note", "debug", "info", "warning", "error", "exception", "print"}
 """Methods that only say something."""
 
-COMPILERS = {"njit", "jit", "vectorize"}
+COMPILERS = {"njit", "njit_no_alloc", "jit", "vectorize"}
 
 
 def excluded_spans(source: str) -> list[Span]:

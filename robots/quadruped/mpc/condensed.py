@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from safebo.boundary.compiled import njit, put
+from safebo.boundary.compiled import njit, njit_no_alloc, put
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.problem import MpcProblem, RigidBody
 from safebo.robots.quadruped.mpc.program import build_program, turned_inertia
@@ -139,7 +139,7 @@ def solve_freely(
     return 0
 
 
-@njit(cache=True)
+@njit_no_alloc
 def follow(
     solution: FloatArray,
     problem: MpcProblem,
@@ -154,7 +154,7 @@ def follow(
     predict(parts, RigidBody(*body), forces, trajectory)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def mirror(matrix: FloatArray) -> None:
     """Complete a symmetric matrix left of its diagonal."""
     for i in range(matrix.shape[0]):

@@ -20,7 +20,7 @@ import math
 import daqp
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
 from safebo.robots.quadruped.mpc.problem import MpcError, MpcProblem, RigidBody
@@ -174,7 +174,7 @@ def even_shares(problem: MpcProblem, contacts: IntArray, size: int) -> FloatArra
     return out
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _roll_out(
     pendulum: Pendulum,
     contacts: IntArray,
@@ -319,7 +319,7 @@ def gauss_newton(
     return hessian, gradient
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _add_square(
     weight: float, error: float, slope: FloatArray, hessian: FloatArray, gradient: FloatArray
 ) -> None:

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.problem import MpcProblem, RigidBody
 from safebo.types import FloatArray, IntArray
 
 
-@njit(cache=True)
+@njit_no_alloc
 def turned_inertia(
     inverse_inertia: FloatArray, yaw: float, inverse: FloatArray, to_rates: FloatArray
 ) -> None:
@@ -32,7 +32,7 @@ def turned_inertia(
             inverse[i, j] = value
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _contacts(durations: FloatArray) -> tuple[int, float, int]:
     """How many contacts there are, how long they last together, and how many of them are of the first step."""
     total, standing, now = 0, 0.0, 0

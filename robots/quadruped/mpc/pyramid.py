@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.types import BoolArray, FloatArray
 
 
@@ -36,7 +36,7 @@ TOLERANCE = 1e-6
 """By how much forces may break a row of the constraints, which has unit length: DAQP's own."""
 
 
-@njit(cache=True)
+@njit_no_alloc
 def inside_pyramid(forces: FloatArray, friction: float, max_force: float) -> bool:
     """Whether forces, in the order and units of `friction_pyramid`, keep its constraints; NaN does not."""
     count = forces.shape[0] // 3
@@ -49,7 +49,7 @@ def inside_pyramid(forces: FloatArray, friction: float, max_force: float) -> boo
     return True
 
 
-@njit(cache=True)
+@njit_no_alloc
 def scatter_forces(
     solution: FloatArray, contacts: BoolArray | FloatArray, unit: float, forces: FloatArray
 ) -> None:

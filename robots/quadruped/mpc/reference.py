@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit, put
+from safebo.boundary.compiled import njit, njit_no_alloc, put
 from safebo.robots.quadruped.feet import Feet, FootParameters
 from safebo.robots.quadruped.gait import GaitTiming, next_change, stance_time, stride_and_phase
 from safebo.robots.quadruped.interface import BaseState
@@ -46,7 +46,7 @@ class BaseReference(NamedTuple):
         return cls(np.zeros(3), np.zeros(2), np.zeros((3, 3)), np.zeros((3, 3)), np.eye(3), np.zeros(6))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def start_reference(base: BaseState, reference: BaseReference) -> None:
     """Want the base where it is, at rest, with its present heading."""
     w, x, y, z = base.orientation[0], base.orientation[1], base.orientation[2], base.orientation[3]
@@ -55,7 +55,7 @@ def start_reference(base: BaseState, reference: BaseReference) -> None:
     reference.wanted[1:] = 0.0
 
 
-@njit(cache=True)
+@njit_no_alloc
 def advance_reference(
     rotation: FloatArray,
     base: BaseState,
@@ -195,7 +195,7 @@ def write_problem(
     plan_contacts(time, parameters, base.position, feet, reference, problem)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def divide_horizon(time: float, step: float, gait: GaitTiming, ends: FloatArray) -> None:
     """Write where the steps of the MPC end, s from now.
 

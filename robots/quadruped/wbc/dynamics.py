@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pinocchio
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.problem import RigidBody
@@ -121,7 +121,7 @@ def _links(robot: RobotModel, model: pinocchio.Model) -> LinkTable:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _body(link: FloatArray, turn: Turn, anchor: Vector, anchor_at_zero: Vector) -> Inertia:
     """A link turned by `turn`, with a point of it that was at `anchor_at_zero` now at `anchor`."""
     centre = plus(anchor, turned(turn, minus(vector(link[1:4]), anchor_at_zero)))
@@ -133,13 +133,13 @@ def _body(link: FloatArray, turn: Turn, anchor: Vector, anchor_at_zero: Vector) 
     return placed(link[0], centre, axes, vector(link[13:16]))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _required(body: Inertia, velocity: Motion, acceleration: Motion) -> Force:
     """The force that a body needs for its motion: I a + v x* I v."""
     return added(momentum(body, acceleration), force_cross(velocity, momentum(body, velocity)))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _write_base_column(column: int, force: Force, mass_matrix: FloatArray) -> None:
     """What the base has to be held with while one joint accelerates at one radian per square second."""
     for i in range(3):
@@ -147,7 +147,7 @@ def _write_base_column(column: int, force: Force, mass_matrix: FloatArray) -> No
         mass_matrix[3 + i, column] = mass_matrix[column, 3 + i] = force.moment[i]
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _write_joint_block(
     hinges: tuple[Motion, Motion, Motion],
     pushes: tuple[Force, Force, Force],
@@ -164,7 +164,7 @@ def _write_joint_block(
     block[1, 2] = block[2, 1] = power(s1, push2)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _write_base_block(whole: Inertia, total: Force, mass_matrix: FloatArray, bias: FloatArray) -> None:
     """What the base needs: `whole` is the inertia of all, `total` the force of all while nothing accelerates."""
     for i in range(3):
@@ -185,7 +185,7 @@ def _write_base_block(whole: Inertia, total: Force, mass_matrix: FloatArray, bia
     mass_matrix[2, 4] = mass_matrix[4, 2] = -hx
 
 
-@njit(cache=True)
+@njit_no_alloc
 def equations_of_motion(
     quaternion: FloatArray,
     base: FloatArray,
@@ -266,7 +266,7 @@ def equations_of_motion(
     _write_base_block(whole, total, mass_matrix, bias)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def holding_torque(up: Vector, q: FloatArray, chain: FloatArray, links: FloatArray) -> Vector:
     """What holds one leg against gravity, N m: a . (h x g up) of each joint, h the lever of all that hangs on it.
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.types import FloatArray, IntArray
 
 DAMPING = 1e-3  # of the pseudo-inverses: bounds the answer where a leg is nearly straight
@@ -100,7 +100,7 @@ def solve_hierarchy(
                 solution[j, c] -= scales[k] * value * mirror[j]
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit_no_alloc(fastmath={"contract", "nsz"})
 def _reflect(
     turned: FloatArray, known: int, task: int, norm: float, mirror: FloatArray, along: FloatArray
 ) -> float:
@@ -132,7 +132,7 @@ def _reflect(
     return scale
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit_no_alloc(fastmath={"contract", "nsz"})
 def _left(turned: FloatArray, known: int, task: int) -> float:
     """What the first `known` directions leave of a task, its squared length; nothing where they are all there are."""
     value = 0.0
@@ -141,7 +141,7 @@ def _left(turned: FloatArray, known: int, task: int) -> float:
     return value
 
 
-@njit(cache=True)
+@njit_no_alloc
 def solve_positive(matrix: FloatArray, right: FloatArray) -> None:
     """Solve `matrix x = right` in place by Cholesky; only the lower triangle of `matrix` is read.
 

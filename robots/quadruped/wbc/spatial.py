@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.types import FloatArray
 
 Vector = tuple[float, float, float]
@@ -54,55 +54,55 @@ class Turn(NamedTuple):
 IDENTITY = Turn((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def vector(values: FloatArray) -> Vector:
     """Three numbers of an array."""
     return (values[0], values[1], values[2])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def cross(a: Vector, b: Vector) -> Vector:
     """The vector product."""
     return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def dot(a: Vector, b: Vector) -> float:
     """The scalar product."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(cache=True)
+@njit_no_alloc
 def plus(a: Vector, b: Vector, factor: float = 1.0) -> Vector:
     """The sum a + factor b."""
     return (a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def minus(a: Vector, b: Vector) -> Vector:
     """The difference."""
     return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def times(factor: float, a: Vector) -> Vector:
     """The multiple."""
     return (factor * a[0], factor * a[1], factor * a[2])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def turned(turn: Turn, a: Vector) -> Vector:
     """A vector turned."""
     return plus(plus(times(a[0], turn.x), turn.y, a[1]), turn.z, a[2])
 
 
-@njit(cache=True)
+@njit_no_alloc
 def turned_about(axis: Vector, s: float, c: float, a: Vector) -> Vector:
     """A vector turned about a unit axis by the angle with this sine and cosine (Rodrigues)."""
     return plus(plus(times(c, a), cross(axis, a), s), axis, (1.0 - c) * dot(axis, a))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def then_about(turn: Turn, axis: Vector, s: float, c: float) -> Turn:
     """A rotation after one about a unit axis: R exp(q [axis]x)."""
     x, y, z = IDENTITY
@@ -113,31 +113,31 @@ def then_about(turn: Turn, axis: Vector, s: float, c: float) -> Turn:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def hinge(axis: Vector, anchor: Vector) -> Motion:
     """The motion of a hinge at one radian a second: its axis, and a point on it."""
     return Motion(axis, cross(anchor, axis))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def moving(before: Motion, joint: Motion, rate: float) -> Motion:
     """A motion and `rate` times another."""
     return Motion(plus(before.angular, joint.angular, rate), plus(before.linear, joint.linear, rate))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def motion_cross(a: Motion, b: Motion) -> Motion:
     """The rate of change of the motion b, fixed in a body that moves at a."""
     return Motion(cross(a.angular, b.angular), plus(cross(a.angular, b.linear), cross(a.linear, b.angular)))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def force_cross(a: Motion, f: Force) -> Force:
     """The rate of change of the force or momentum f, fixed in a body that moves at a."""
     return Force(cross(a.angular, f.linear), plus(cross(a.angular, f.moment), cross(a.linear, f.linear)))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def momentum(body: Inertia, motion: Motion) -> Force:
     """Inertia times motion."""
     xx, yy, zz, xy, xz, yz = body.tensor
@@ -149,7 +149,7 @@ def momentum(body: Inertia, motion: Motion) -> Force:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def combined(a: Inertia, b: Inertia) -> Inertia:
     """Two bodies as one."""
     p, q = a.tensor, b.tensor
@@ -157,19 +157,19 @@ def combined(a: Inertia, b: Inertia) -> Inertia:
     return Inertia(a.mass + b.mass, plus(a.lever, b.lever), tensor)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def added(a: Force, b: Force) -> Force:
     """Two forces as one."""
     return Force(plus(a.linear, b.linear), plus(a.moment, b.moment))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def power(motion: Motion, force: Force) -> float:
     """Of a force on a motion: the force or inertia that a joint with that motion feels."""
     return dot(motion.angular, force.moment) + dot(motion.linear, force.linear)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def placed(mass: float, centre: Vector, axes: Turn, moments: Vector) -> Inertia:
     """A body about the origin, by the parallel-axis theorem.
 

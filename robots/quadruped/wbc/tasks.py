@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error
@@ -169,7 +169,7 @@ def stack_tasks(
             r_swing += 3
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _cross(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
     out[0] = a[1] * b[2] - a[2] * b[1]
     out[1] = a[2] * b[0] - a[0] * b[2]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.types import BoolArray, FloatArray
 
 
@@ -108,7 +108,7 @@ TorqueMemory = NDArray[np.uint8]
 """The bytes of one `TORQUE`, see `safebo.boundary.compiled`."""
 
 
-@njit(cache=True)
+@njit_no_alloc
 def torque_parts(memory: TorqueMemory) -> tuple[TorqueSettings, TorqueAnswer]:
     """Settings and answer in a memory."""
     m = memory.view(TORQUE)[0]

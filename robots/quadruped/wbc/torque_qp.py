@@ -17,7 +17,7 @@ from functools import lru_cache
 import daqp
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.pyramid import friction_pyramid, inside_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
@@ -280,7 +280,7 @@ def _torque_rows(
     return rows[: 3 * count, : 3 * count]
 
 
-@njit(cache=True)
+@njit_no_alloc
 def torque_from_forces(problem: TorqueProblem, solution: FloatArray, memory: TorqueMemory) -> bool:
     """Write the answer of a solution; returns whether a standing leg's torque had to be cut."""
     settings, answer = torque_parts(memory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.gains import Gains
@@ -140,7 +140,7 @@ class WholeBody:
             self.program.solve_within_limits(self._problem, found)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def whole_body_tick(
     share: float,
     trajectory: FloatArray,
