@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext, Told
+from safebo.acquisition.certificate import lipschitz_certificate
 from safebo.acquisition.discrimination import MOST_TRIALS, ModelDiscrimination, thinned, worth_a_trial
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.acquisition.ties import first
@@ -27,12 +28,7 @@ from safebo.models.student_noise import student_noises
 from safebo.models.surrogate import Surrogate
 from safebo.models.tensor_arguments import array, per_function
 from safebo.models.trust import FunctionTrust, TrustRule
-from safebo.safety.certificates import (
-    BoundsCertificate,
-    CertificateRule,
-    LipschitzCertificate,
-    StricterCertificate,
-)
+from safebo.safety.certificates import StricterCertificate
 from safebo.safety.sets import ExpanderRule
 from safebo.study import ConfidenceSpec, TransductiveSpec
 from safebo.study.noise_checks import needs_gaussian
@@ -433,7 +429,10 @@ class GridTuner:
             ties=drawn if s.ties == "seed" else None,
             rivals=rivals,
         )
-        ctx = replace(ctx, certificate=self._certificate_rule(ctx))
+        if self.certificate != "bounds":
+            noise = None if self.measured_noise is None else self.measured_noise[chosen]
+            rule = lipschitz_certificate(ctx, ctx.told, noise if self.certificate == "measured" else None)
+            ctx = replace(ctx, certificate=rule)
         if also is not None:
             ctx = replace(ctx, certificate=StricterCertificate(ctx.certificate, replace(ctx, surrogate=also)))
         bounds = ctx.pool_bounds
@@ -460,18 +459,6 @@ class GridTuner:
             self._values[here],
             waiting[self._in_context(waiting, context), :d],
         )
-
-    def _certificate_rule(self, ctx: AcquisitionContext) -> CertificateRule:
-        if self.certificate == "bounds":
-            return BoundsCertificate()
-        points, chosen = ctx.told.points, self._constraints
-        assert self.lipschitz is not None
-        if self.certificate == "measured":
-            assert self.measured_noise is not None
-            reference = ctx.told.values[:, chosen] - self.measured_noise[chosen]
-        else:
-            reference = ctx.bounds_at(points).certain.lower[:, chosen]
-        return LipschitzCertificate(points, reference, self.lipschitz[chosen])
 
     def certified(self, ctx: AcquisitionContext) -> Bool[Tensor, " n"]:
         """Certified rows of the grid.

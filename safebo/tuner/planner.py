@@ -70,7 +70,7 @@ class Planner:
         ctx = self._drawn(self._context(name, self.state.visited()))
         if self.local.needs_told:
             ctx = replace(ctx, told=self.state.told(name))
-        known = self.state.known_points()
+        known = self.state.points.known()
         starts = self.proposer.certified_starts(ctx, known)
         if self.proposer.grid is None and len(starts) == 0:
             return self._seed_again(name, ctx)
@@ -87,7 +87,7 @@ class Planner:
         A function of what was measured alone: trials that failed or are pending change nothing.
         """
         ctx = self._context(name)
-        points = self.state.known_points(modelled=True)
+        points = self.state.points.known(modelled=True)
         starts = self.proposer.certified_starts(ctx, points)
         acquisition = acquisition_class("best_lower_bound")(ctx)
         return self.proposer.propose(acquisition, starts, self.rng("best", len(points)))
@@ -96,7 +96,7 @@ class Planner:
         """The point with the largest posterior mean of the objective among those of non-negative mean margins."""
         ctx = self._context(name)
         acquisition = acquisition_class("posterior_mean")(ctx)
-        points = self.state.known_points(modelled=True)
+        points = self.state.points.known(modelled=True)
         starts = self._by_score("posterior_mean", ctx, points)
         return self.proposer.propose(acquisition, starts, self.rng("predict", len(points)))
 
@@ -144,7 +144,7 @@ class Planner:
         spent = sum(r.trial.reason.startswith(FOR_EVIDENCE) for r in self.history)
         if not ctx.rivals or chosen.phase != "local" or spent >= MOST_TRIALS:
             return chosen
-        lines = self._lines(name, ctx, self.state.known_points())
+        lines = self._lines(name, ctx, self.state.points.known())
         ctx = self.proposer.with_pool(ctx, ModelDiscrimination.pool_kind, starts, self.rng("evidence"), lines)
         acquisition = ModelDiscrimination(ctx)
         points = torch.cat([self.encoding.unit(chosen.row[None]), ctx.pool[thinned(len(ctx.pool))]])
@@ -162,7 +162,7 @@ class Planner:
         falls = self.local.falls_are_worst
         ctx = self._drawn(self._context(name, self.state.visited(), falls_count=falls))
         ctx = replace(ctx, told=self.state.told(name))
-        starts = self._by_score(self.local_name, ctx, self.state.known_points())[:32]
+        starts = self._by_score(self.local_name, ctx, self.state.points.known())[:32]
         found = self.proposer.propose(self.local(ctx), starts, self.rng("search"))
         if found is None:
             raise EmptySafeSetError(f"context {name}: the search of the whole box found nothing to propose")
@@ -223,9 +223,9 @@ class Planner:
                 reason = (
                     f"repeats trial {first.id}, which is not certified yet: {self.state.own_statement(first)}"
                 )
-                return Proposal(self.state.raw(first), phase="global", reason=reason, watched=True)
+                return Proposal(self.state.points.raw(first), phase="global", reason=reason, watched=True)
             if len(region) == 0:
-                region, known = starts, self.state.known_points()
+                region, known = starts, self.state.points.known()
             if not waits:
                 found = self._search(name, ctx, region, known)
                 converged = self.local_name == "safeopt" and (
@@ -238,7 +238,7 @@ class Planner:
             if found is not None:
                 reason = f"{self.spec.exploration.rule}: score {found.score:.4g}"
                 return replace(found, phase="global", reason=reason, watched=True)
-        found = self._search(name, ctx, starts, self.state.known_points())
+        found = self._search(name, ctx, starts, self.state.points.known())
         return self._local(name, ctx, found, starts)
 
     def _pending(self, region: ExplorationRegion) -> bool:
@@ -251,7 +251,7 @@ class Planner:
         ctx, starts = self.proposer.with_incumbent(ctx, starts)
         told = self.state.told(name)
         if failed:
-            rows = self.encoding.unit(np.stack([self.state.raw(trial) for trial in failed]))
+            rows = self.encoding.unit(np.stack([self.state.points.raw(trial) for trial in failed]))
             told = replace(told, visited=torch.cat([told.visited, rows]))
         acquisition = acquisition_class(self.spec.exploration.rule)(replace(ctx, told=told))
         return self.proposer.propose(acquisition, starts, self.rng("explore"))
@@ -269,5 +269,5 @@ class Planner:
         trials = [self.history.record(i).trial for region in regions for i in region.trials]
         if stage.current == 0:
             trials += [r.trial for r in self.history if not r.pending and r.trial.context_name != name]
-        rows = [self.state.raw(trial) for trial in trials if self.state.inside(trial)]
-        return self.encoding.unit(np.stack(rows)) if rows else self.state.known_points()[:0]
+        rows = [self.state.points.raw(trial) for trial in trials if self.state.points.inside(trial)]
+        return self.encoding.unit(np.stack(rows)) if rows else self.state.points.known()[:0]

@@ -26,9 +26,9 @@ def best_certified(planner: Planner, name: str) -> Recommendation | None:
     found = None if prefers(study) else planner.best(name)
     # Certified trials themselves, those of safe global trials included.
     rows = [
-        state.raw(r.trial)
+        state.points.raw(r.trial)
         for r in state.history.of_context(name)
-        if r.measurement is not None and r.measurement.outcome == "completed" and state.inside(r.trial)
+        if r.measurement is not None and r.measurement.outcome == "completed" and state.points.inside(r.trial)
     ]
     rows = state.promising(rows, name) + ([] if found is None else [found.row])
     certificates = list(zip(rows, state.certificates(rows, name), strict=True))
@@ -58,7 +58,7 @@ def best_walk(state: TunerState, name: str, trials: Sequence[Trial]) -> Trial | 
     """The certified one of a context's trials with the largest mean utility, the first of equal ones; None where none
     is certified.
     """
-    certificates = state.certificates([state.raw(trial) for trial in trials], name)
+    certificates = state.certificates([state.points.raw(trial) for trial in trials], name)
     with torch.no_grad():
         means = state.surrogate().posteriors[0].mean(torch.stack([state.encoding.row(t) for t in trials]))
     kept = [i for i, certificate in enumerate(certificates) if certificate.certified]
@@ -68,7 +68,9 @@ def best_walk(state: TunerState, name: str, trials: Sequence[Trial]) -> Trial | 
 def _recommendation(
     state: TunerState, row: NDArray[np.float64], name: str, certificate: Certificate
 ) -> Recommendation:
-    same = [r.trial.id for r in state.history.of_context(name) if np.array_equal(state.raw(r.trial), row)]
+    same = [
+        r.trial.id for r in state.history.of_context(name) if np.array_equal(state.points.raw(r.trial), row)
+    ]
     return Recommendation(
         parameters=state.encoding.space.named(row),
         context_name=name,

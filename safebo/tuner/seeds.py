@@ -51,7 +51,7 @@ class Seeds:
         for record in tried:
             refuse_seed(record.trial, record.measurement, self.study)
         for row in declared:
-            mine = [r for r in tried if np.array_equal(self.state.raw(r.trial), row)]
+            mine = [r for r in tried if np.array_equal(self.state.points.raw(r.trial), row)]
             failures = [r.measurement for r in mine if r.measurement and r.measurement.outcome == "failed"]
             if len(mine) > len(failures):
                 continue

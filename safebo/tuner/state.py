@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
+from safebo.acquisition.certificate import lipschitz_certificate
 from safebo.acquisition.scenarios import ScenarioContext, next_scenarios, scenario_contexts
 from safebo.evaluators.seeds import impossible_values
 from safebo.models.growing import Observation
@@ -26,7 +24,7 @@ from safebo.models.norms import NormCheck
 from safebo.models.searched import SearchedSurrogates
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import FunctionTrust
-from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
+from safebo.safety.certificates import CertificateRule, StricterCertificate
 from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
 from safebo.study.aggregation import kept
@@ -35,15 +33,9 @@ from safebo.tuner.betas import Betas
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.opened import at_point, opened_points, own_statement
+from safebo.tuner.points import TrialPoints
 from safebo.tuner.preferences import Utility
 from safebo.types import Bounds, Certificate, Evidence, Trial
-
-if TYPE_CHECKING:
-    # with numba, which only global trials need
-    pass
-
-OUTSIDE = 1e-9
-"""Beyond the unit cube; so much is rounding."""
 
 PROMISING = 256
 """Points out of many that are judged exactly."""
@@ -63,6 +55,7 @@ class TunerState:
         self.study = encoding.study
         self.history = history
         self.explores = explores
+        self.points = TrialPoints(encoding, history)
         self.models = ModelCache(encoding.study)
         self._searched = SearchedSurrogates()
         self._betas = Betas(encoding, history, self.models.declared)
@@ -70,8 +63,6 @@ class TunerState:
         self._asked_about: float | None = None
         self._readings: Mapping[str, float] | None = None
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
-        self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
-        self._inside: dict[int, tuple[NDArray[np.float64], bool]] = {}
         self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
 
     @property
@@ -126,6 +117,10 @@ class TunerState:
     def outliers(self) -> dict[int, dict[str, float]]:
         """Measurements that are taken as outliers; see `ModelCache.outliers`."""
         return self.models_now().outliers(self.observations())
+
+    def norms(self) -> dict[str, NormCheck]:
+        """What the measurements say of every function's declared norm; empty for schedules of none."""
+        return self._betas.norms(self.observations())
 
     def evidence(self) -> dict[str, Evidence]:
         """What a trial keeps of every constraint's prior; empty where nothing of it has to be earned."""
@@ -204,11 +199,9 @@ class TunerState:
 
     def _over_scenarios(self, ctx: AcquisitionContext) -> ScenarioContext:
         """A context in which every function is an aggregate over the study's scenarios."""
-        spec, places = (
-            self.study.scenarios,
-            scenario_contexts(ctx.context, list(self.encoding.features.values())),
-        )
+        spec = self.study.scenarios
         assert spec is not None
+        places = scenario_contexts(ctx.context, list(self.encoding.features.values()))
         rules = (spec.objective, *(spec.margins for _ in self.study.constraints))
         given = {f.name: getattr(ctx, f.name) for f in fields(ctx)} | {"context": places[0]}
         return ScenarioContext(
@@ -234,10 +227,6 @@ class TunerState:
         seeds = sorted(self.study.seeds, key=lambda seed: seed.context != name)
         return self.encoding.space.vector(seeds[0].parameters)
 
-    def norms(self) -> dict[str, NormCheck]:
-        """What the measurements say of every function's declared norm; empty for schedules of none."""
-        return self._betas.norms(self.observations())
-
     def _expanding(self, name: str) -> bool:
         """Whether a staged method still expands, by the number of trials of the context."""
         last = self.study.tuner.stage_trials
@@ -245,21 +234,13 @@ class TunerState:
 
     def _certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
         """The study's certificate, from the measured trials of a context, and what must certify as well."""
-        rule, also = self._declared_certificate(name, ctx), self.models_now().stricter(self.observations())
+        spec, rule = self.study.tuner, ctx.certificate
+        if spec.certificate != "bounds":
+            measured = spec.certificate == "measured"
+            noise = torch.tensor(spec.measured_noise, dtype=torch.float64) if measured else None
+            rule = lipschitz_certificate(ctx, self.told(name), noise)
+        also = self.models_now().stricter(self.observations())
         return rule if also is None else StricterCertificate(rule, replace(ctx, surrogate=also))
-
-    def _declared_certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
-        spec = self.study.tuner
-        if spec.certificate == "bounds":
-            return ctx.certificate
-        told = self.told(name)
-        if spec.certificate == "measured":
-            reference = told.values[:, 1:] - torch.tensor(spec.measured_noise, dtype=torch.float64)
-        else:
-            with torch.no_grad():
-                reference = ctx.bounds_at(told.points).certain.lower[:, 1:]
-        constants = torch.tensor(spec.lipschitz, dtype=torch.float64)
-        return LipschitzCertificate(told.points, torch.nan_to_num(reference, nan=-torch.inf), constants)
 
     def void(self, name: str) -> bool:
         """Whether nothing may be certified in a context: all that is known of it comes from another run, or a seed
@@ -298,44 +279,9 @@ class TunerState:
         ]
         return min(seen, default=spec.prior_mean - 2.0 * spec.prior_std)
 
-    # -- points and certificates --
-
-    def known_points(self, modelled: bool = False) -> Float[Tensor, "n d"]:
-        """Parameters of every told trial of every context, in the unit cube, in the order of the ids.
-
-        Args:
-            modelled: only of those that the surrogate has learned from.
-        """
-        unmodelled = ("failed", "backup") if modelled else ()
-        rows = [
-            self.raw(r.trial)
-            for r in self.history
-            if r.measurement is not None and r.measurement.outcome not in unmodelled and self.inside(r.trial)
-        ]
-        if not rows:
-            return torch.zeros(0, self.encoding.space.dimension, dtype=torch.float64)
-        return self.encoding.unit(np.stack(rows))
-
     def visited(self) -> list[Trial]:
         """Trials whose place counts as seen by acquisitions, although nothing was measured there (yet)."""
         return [r.trial for r in self.history if r.measurement is None or r.measurement.outcome == "failed"]
-
-    def inside(self, trial: Trial) -> bool:
-        """Whether a trial's parameters may be proposed: those of an earlier run may lie outside of the bounds."""
-        row = self.raw(trial)
-        known = self._inside.get(trial.id)
-        if known is None or known[0] is not row:
-            unit = self.encoding.space.to_unit(row)
-            within = (unit >= -OUTSIDE).all() and (unit <= 1 + OUTSIDE).all()
-            known = self._inside[trial.id] = (row, bool(within and self.encoding.space.keep([row])[0]))
-        return known[1]
-
-    def raw(self, trial: Trial) -> NDArray[np.float64]:
-        """A trial's parameters as a row (`d`) in their own units."""
-        known = self._raw.get(trial.id)
-        if known is None or known[0] is not trial:
-            known = self._raw[trial.id] = (trial, self.encoding.space.vector(trial.parameters, within=False))
-        return known[1]
 
     def certificate(self, row: NDArray[np.float64], name: str) -> Certificate:
         """Certificate of one raw row (`d`) in a context."""
@@ -385,8 +331,6 @@ class TunerState:
         with torch.no_grad():
             value = acquisition(self.encoding.unit(np.stack(rows)).unsqueeze(1))
         return [rows[i] for i in torch.argsort(value, descending=True, stable=True)[:PROMISING].tolist()]
-
-    # -- sets per context --
 
     def opened(self, name: str) -> MeasuredPoints:
         """Points that safe global trials of the context opened; none for methods without such trials."""

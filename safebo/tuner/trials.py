@@ -82,8 +82,8 @@ def _dominated(state: TunerState, name: str) -> float | None:
     """
     if "dominated" not in state.study.early_end:
         return None
-    tried = {tuple(state.raw(r.trial)): r.trial for r in state.history.of_context(name)}
-    found = state.certificates([state.raw(trial) for trial in tried.values()], name)
+    tried = {tuple(state.points.raw(r.trial)): r.trial for r in state.history.of_context(name)}
+    found = state.certificates([state.points.raw(trial) for trial in tried.values()], name)
     spec, warp = state.study.objective, state.encoding.warps[0]
     known = [float(warp.forward(c.bounds[spec.name].lower)) for c in found if c.certified]
     return float(warp.inverse(max(known) - 2.0 * spec.noise_std)) if known else None
