@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.acquisition.grid_tuner import GridSettings, GridTuner
+from safebo.acquisition import GridSettings, GridTuner
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.errors import EmptySafeSetError, InputError
 from safebo.experiments.tasks.task import BoolArray, FloatArray, Noise, Task

@@ -28,7 +28,8 @@ from safebo.safety.safe_set import PointBounds
 
 if TYPE_CHECKING:
     from safebo.acquisition.grid_safeopt import GridSafeOpt
-    from safebo.acquisition.grid_tuner import GridSettings, GridTuner
+    from safebo.acquisition.grid_settings import GridSettings
+    from safebo.acquisition.grid_tuner import GridTuner
     from safebo.acquisition.model_context import context_of_model
 
 __all__ = [
@@ -65,7 +66,7 @@ __all__ = [
 
 _LAZY = {
     "GridSafeOpt": "grid_safeopt",
-    "GridSettings": "grid_tuner",
+    "GridSettings": "grid_settings",
     "GridTuner": "grid_tuner",
     "context_of_model": "model_context",
 }

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.grid_tuner import GridChoice, GridSettings, GridTuner
+from safebo.acquisition.grid_settings import GridSettings
+from safebo.acquisition.grid_tuner import GridChoice, GridTuner
 from safebo.acquisition.safeopt import SafeOpt
 from safebo.errors import InputError
 

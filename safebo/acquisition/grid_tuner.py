@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 from safebo.acquisition.base import AcquisitionContext, Told
 from safebo.acquisition.certificate import lipschitz_certificate
 from safebo.acquisition.discrimination import MOST_TRIALS, ModelDiscrimination, thinned, worth_a_trial
+from safebo.acquisition.grid_betas import GridBetas
+from safebo.acquisition.grid_settings import GridSettings
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.acquisition.ties import first
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
@@ -23,14 +25,12 @@ from safebo.models.earned_priors import EarnedPriors
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.gpytorch_kernels import fixed_kernel
 from safebo.models.posterior import Posterior
-from safebo.models.schedules import BetaSchedule
 from safebo.models.student_noise import student_noises
 from safebo.models.surrogate import Surrogate
 from safebo.models.tensor_arguments import array, per_function
-from safebo.models.trust import FunctionTrust, TrustRule
+from safebo.models.trust import FunctionTrust
 from safebo.safety.certificates import StricterCertificate
-from safebo.safety.sets import ExpanderRule
-from safebo.study import ConfidenceSpec, TransductiveSpec
+from safebo.study import ConfidenceSpec
 from safebo.study.noise_checks import needs_gaussian
 
 
@@ -53,54 +53,6 @@ class GridChoice:
     certified: bool
     lower: float
     upper: float
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """What most problems leave as it is.
-
-    Args:
-        prior_means: of the functions, one each; 0 when None.
-        seed: of everything drawn.
-        device: where the grid lives and everything is computed.
-        lipschitz: Lipschitz constants in the units of the grid, one per function; None for tests by a
-            hallucinated observation.
-        certificate: `bounds`, or `lipschitz` and `measured` (see `safebo.safety.certificates`), which need `lipschitz`.
-        measured_noise: largest possible noise, one per function, for `measured`.
-        rule: whether an expander must satisfy all constraints at once or any.
-        epsilon: widths under it, in prior standard deviations, count as known.
-        minimal_width: no expander is sought where every function is known more precisely than this.
-        strict: lower bounds must lie above the thresholds, not on them.
-        stage_trials: observations after which StageOpt stops to expand.
-        optimism: see `safebo.acquisition.AcquisitionContext`.
-        transductive: what transductive rules learn about.
-        trust: when priors are believed (`safebo.models.trust`); None where they are taken as given.
-        intersect: keep every interval inside those after fewer observations (equations 7 and 8 of Widmer et al. 2023),
-            whatever beta is given as; a `ConfidenceSpec` says it by its own `intersect` too. For Gaussian noise, priors
-            taken as given, and not for the schedule `posterior`.
-        ties: points whose scores are equal within a relative 1e-9 are told apart by `seed`, or the lowest row of the
-            grid comes first (and round-off decides).
-        noise_degrees: of every function, degrees of freedom of noise with a Student distribution
-            (`safebo.models.student_noise`), or None where it is Gaussian; None where all is.
-    """
-
-    prior_means: Sequence[float] | Tensor | None = None
-    seed: int = 0
-    device: torch.device | str = "cpu"
-    lipschitz: Sequence[float] | Tensor | None = None
-    certificate: Literal["bounds", "lipschitz", "measured"] = "bounds"
-    measured_noise: Sequence[float] | Tensor | None = None
-    rule: ExpanderRule = "all"
-    epsilon: float = 0.0
-    minimal_width: float = 0.0
-    strict: bool = False
-    stage_trials: int | None = None
-    optimism: float | None = None
-    transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
-    trust: TrustRule | None = None
-    intersect: bool = False
-    ties: Literal["seed", "lowest"] = "seed"
-    noise_degrees: Sequence[float | None] | None = None
 
 
 class GridTuner:
@@ -183,13 +135,13 @@ class GridTuner:
                 for kernel, mean, v in zip(kernels, means, noise, strict=True)
             ]
         ).to(self.device)
-        self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
+        self._betas = GridBetas(beta, chosen.schedule, noise, self.grid)
         self._noises = student_noises(settings.noise_degrees, m)
-        spec = None if self._schedule is None else self._schedule.spec
+        spec = self._betas.spec
         if any(self._noises) and (why := needs_gaussian(self.certificate, spec)):
             raise InputError(f"noise_degrees: {why}")
         self._intersect = settings.intersect or (spec is not None and spec.intersect)
-        if self._intersect and (why := self._not_intersected(spec)):
+        if self._intersect and (why := settings.not_intersected(spec)):
             raise InputError(f"intersect: {why}")
         if any(own is not None and v == 0 for own, v in zip(self._noises, noise, strict=True)):
             raise InputError("noise_degrees needs noise_variances above 0")
@@ -226,43 +178,7 @@ class GridTuner:
 
     def betas(self, pending: int = 0) -> Float[Tensor, " m"]:
         """Confidence multiplier of every function now, with so many trials pending."""
-        if self._schedule is not None:
-            self._check_units(self._schedule.spec.schedule)
-            trials = self.count + pending
-            now = [self._schedule.now(p, i, trials) for i, p in enumerate(self._surrogate.posteriors)]
-            return self.grid.new_tensor(now)
-        return self.grid.new_full((self.functions,), self._beta_after(self.count))
-
-    def _beta_after(self, count: int) -> float:
-        """The number that was given for so many observations."""
-        beta = float(self._beta(count) if callable(self._beta) else self._beta)  # type: ignore[arg-type]
-        if not (math.isfinite(beta) and beta >= 0):
-            raise InputError(f"beta must be finite and at least 0, got {beta} at {count} observations")
-        return beta
-
-    def _not_intersected(self, spec: ConfidenceSpec | None) -> str:
-        """Why intervals of different times cannot be intersected; empty where they can."""
-        if any(degrees is not None for degrees in self.settings.noise_degrees or ()):
-            return (
-                "later trials may show that earlier intervals rested on an outlier: leave noise_degrees out"
-            )
-        if self.settings.trust is not None:
-            return "a prior that is earned changes earlier intervals: leave trust out"
-        if spec is not None and spec.schedule == "posterior":
-            return "the schedule posterior promises intervals of its own trial alone: take another one"
-        return ""
-
-    def _schedule_of(self, beta: Any, belonging: str | None, noise: Tensor) -> BetaSchedule | None:
-        if not isinstance(beta, ConfidenceSpec):
-            if belonging is not None:
-                raise InputError(
-                    f"this method takes beta from the schedule {belonging}: give a ConfidenceSpec"
-                )
-            return None
-        if beta.schedule == "constant" and belonging is None:
-            raise InputError("a constant schedule is a number: give beta itself (and settings.intersect)")
-        spec = beta if belonging is None else beta.model_copy(update={"schedule": belonging})
-        return BetaSchedule(spec, 0.0, len(noise), tuple(noise.sqrt().tolist()), len(self.grid))
+        return self._betas.now(self._surrogate, self._inputs, pending)
 
     def _with_noise(self) -> Surrogate:
         """The surrogate in which outliers count with more noise."""
@@ -276,18 +192,6 @@ class GridTuner:
             ]
             self._robust = (self.count, Surrogate(found))
         return self._robust[1]
-
-    def _check_units(self, schedule: str) -> None:
-        """Two schedules know the largest information gain of the unit cube alone."""
-        if schedule not in ("sui2015", "chowdhury2017"):
-            return
-        for name, X in (("grid", self.grid), ("told inputs", self._inputs)):
-            if len(X) and (float(X.min()) < 0.0 or float(X.max()) > 1.0):
-                raise InputError(
-                    f"the schedule {schedule} bounds the information gain of the unit cube, and the {name} reach from "
-                    f"{float(X.min()):g} to {float(X.max()):g}: scale inputs, contexts and lengthscales to [0, 1], or "
-                    "use fiedler2024, posterior or srinivas2010"
-                )
 
     def tell(self, x: Any, y: Any) -> None:
         """Add an observation, or several rows.
@@ -412,7 +316,7 @@ class GridTuner:
             dimension=self.grid.shape[1],
             thresholds=self.thresholds[chosen],
             beta=self.betas(len(waiting)),
-            past_betas=self._past_betas(),
+            past_betas=self._betas.past(self._surrogate, self.count) if self._intersect else None,
             optimism=s.optimism,
             constraints=tuple(chosen),
             pool=self.grid,
@@ -440,14 +344,6 @@ class GridTuner:
         if bool(safe.any()):
             object.__setattr__(ctx, "incumbent", float(bounds.certain.lower[safe, 0].max()))
         return ctx
-
-    def _past_betas(self) -> list[Tensor] | None:
-        if not self._intersect:
-            return None
-        if self._schedule is None:
-            history = self.grid.new_tensor([self._beta_after(n) for n in range(self.count + 1)])
-            return [history] * self.functions
-        return [self._schedule.history(p, i) for i, p in enumerate(self._surrogate.posteriors)]
 
     def _in_context(self, inputs: Float[Tensor, "r D"], context: Float[Tensor, " c"]) -> Bool[Tensor, " r"]:
         return (inputs[:, self.grid.shape[1] :] == context).all(-1)

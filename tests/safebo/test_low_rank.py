@@ -11,7 +11,7 @@ from gpytorch.kernels import PeriodicKernel, RBFKernel, ScaleKernel
 from numpy.typing import NDArray
 from scipy import stats
 
-from safebo.acquisition.grid_tuner import GridSettings, GridTuner
+from safebo.acquisition import GridSettings, GridTuner
 from safebo.acquisition.transductive import JITTER
 from safebo.acquisition.transductive.scores import TransductiveGrid, exact_scores
 from safebo.acquisition.transductive.target_forms import (
