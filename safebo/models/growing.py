@@ -46,6 +46,17 @@ def keys_of(rows: Sequence[Observation]) -> Keys:
     return tuple((row.trial, row.values, row.exact, row.noise) for row in rows)
 
 
+def observed(function: int, rows: Sequence[Observation]) -> list[float]:
+    """The values of a function, of those rows that have one."""
+    return [value for row in rows if (value := row.values[function]) is not None]
+
+
+def exact(function: int, rows: Sequence[Observation]) -> Tensor:
+    """Which of them are measurements with the function's noise: not those of a fall, nor clipped ones."""
+    own = [not row.exact or row.exact[function] for row in rows if row.values[function] is not None]
+    return torch.tensor(own, dtype=torch.bool)
+
+
 def table_of(rows: Sequence[Observation], dimension: int = 0) -> Table:
     """Inputs, values and added noise; `dimension` is that of no rows."""
     values, added = [row.values for row in rows], [row.noise for row in rows]

@@ -8,7 +8,7 @@ later one up to `ONE_BY_ONE` by itself, and those after it in blocks (`stops`). 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,13 +25,14 @@ from safebo.models.correlations import (
 )
 from safebo.models.discrimination import Rivals
 from safebo.models.function_model import FunctionModel
-from safebo.models.growing import GrowingSurrogate, Keys, Observation, keys_of
+from safebo.models.growing import GrowingSurrogate, Keys, Observation, exact, keys_of, observed
 from safebo.models.mixture import MixturePosterior
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
+from safebo.models.predictive_densities import PredictiveDensities, weighed
 from safebo.models.prior_models import Ensembles, PriorModels, PriorReport
 from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
-from safebo.models.student_noise import leading, student_noises
+from safebo.models.student_noise import student_noises
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import (
     EVIDENCE_ROWS,
@@ -39,7 +40,6 @@ from safebo.models.trust import (
     TrustRule,
     composed,
     judged,
-    log_predictive,
     trust_rule,
 )
 from safebo.study import Study
@@ -64,7 +64,7 @@ class ModelCache:
         self._at_now: tuple[Surrogate, float, Surrogate] | None = None
         self._noises = student_noises([m.noise_degrees for m in self.declared], len(self.declared))
         # What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed.
-        self._state: tuple[Keys, bool] | None = None
+        self._fit: tuple[Keys, bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
         self._declared: GrowingSurrogate | None = None
         self.rule = trust_rule(study)
@@ -72,9 +72,7 @@ class ModelCache:
         self._compared = range(0 if self.spec.common_scale else 1, len(self.declared))
         self._variants: dict[PriorVariant, GrowingSurrogate] = {}
         self._weighed: tuple[object, Keys, tuple[FunctionTrust, ...]] = (None, (), ())
-        self._densities: tuple[object, dict[tuple[PriorVariant, int], Tensor]] = (None, {})
-        # Of measurements with Student noise, which later ones do not change.
-        self._student: dict[tuple[PriorVariant, int], tuple[object, Keys, list[Tensor]]] = {}
+        self._densities = PredictiveDensities(self.prior, self._noises)
         self._reweighted: tuple[Surrogate, Surrogate] | None = None
         self._correlated: tuple[Surrogate, Surrogate] | None = None
         self._trust: tuple[FunctionTrust, ...] = ()
@@ -93,7 +91,7 @@ class ModelCache:
             StudyError: the robot changes with time.
         """
         self.prior.take(rows)
-        self._state = None
+        self._fit = None
         # Half of what is left to promotions; the other half is the correlations'.
         self.rule = trust_rule(self.study, 0.5 if self.prior.earns_correlation else 1.0)
 
@@ -127,13 +125,13 @@ class ModelCache:
         """The surrogate of these observations, in this order; of earned priors with those that certify now."""
         keys = keys_of(rows)
         believed = bool(self.prior.simulation) and self.prior.contradiction(rows) is None
-        state = self.prior.fit_keys(keys), believed
-        if self._declared is None or state != self._state:
-            if self._state is None or believed != self._state[1]:
+        fit = self.prior.fit_keys(keys), believed
+        if self._declared is None or fit != self._fit:
+            if self._fit is None or believed != self._fit[1]:
                 self._variants = {}
-            self._ensembles, self._state = self.prior.fit(rows[: len(state[0])], believed), state
+            self._ensembles, self._fit = self.prior.fit(rows[: len(fit[0])], believed), fit
             base = self.prior.base(self._ensembles, believed)
-            self._declared = GrowingSurrogate(base, len(state[0]), range(len(self.declared)))
+            self._declared = GrowingSurrogate(base, len(fit[0]), range(len(self.declared)))
         found = self._present(self._declared.of(keys, rows))
         if self.prior.earns_correlation:
             found = self._by_evidence(found, keys, rows)
@@ -153,8 +151,8 @@ class ModelCache:
         noise = self._noises[function]
         if noise is None:
             return p
-        measured = [row.values[function] for row in rows if row.values[function] is not None]
-        return noise.robust(p, torch.tensor(measured, dtype=torch.float64), _exact(function, rows))
+        measured = torch.tensor(observed(function, rows), dtype=torch.float64)
+        return noise.robust(p, measured, exact(function, rows))
 
     def _by_evidence(self, found: Surrogate, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate whose correlations with the simulation count as far as the measurements speak for them."""
@@ -169,71 +167,9 @@ class ModelCache:
         """One function's posterior by what the measurements leave of its correlations; as it is without them."""
         if not isinstance(p, MixturePosterior) or not self.prior.earns_correlation:
             return p
-        density = self._density(variant, function, keys, rows, lambda: p)
-        density = torch.where(_counted(function, rows), density, 0.0)
+        density = self._densities.of(self._fit, variant, function, keys, rows, lambda: p)
+        density = torch.where(weighed(function, rows), density, 0.0)
         return CorrelatedPosterior(p.components, kept_correlations(density, self.correlation_evidence))
-
-    def _density(
-        self,
-        variant: PriorVariant,
-        function: int,
-        keys: Keys,
-        rows: Sequence[Observation],
-        posterior: Callable[[], Posterior],
-    ) -> Tensor:
-        """Log predictive densities of a function's first measurements, `r x n` by correlation where they are several.
-
-        Args:
-            variant: of the prior.
-            function: its index.
-            keys: of the observations.
-            rows: the observations.
-            posterior: gives its posterior of them under the variant.
-        """
-        first = (self._state, keys[:EVIDENCE_ROWS])
-        if self._densities[0] != first:
-            self._densities = (first, {})
-        known = self._densities[1]
-        if (variant, function) not in known:
-            p = posterior()
-            count = sum(row.values[function] is not None for row in rows)
-            weighed = len(_counted(function, rows))
-            # A simulation's rows come first; they are part of the prior.
-            several = isinstance(p, MixturePosterior) and self.prior.earns_correlation
-            parts = p.components if isinstance(p, MixturePosterior) else (p,)
-            if self._noises[function] is None:
-                found = [log_predictive(part, part.count - count)[:weighed] for part in parts]
-            else:
-                found = self._student_density(variant, function, rows, parts)
-            known[variant, function] = torch.stack(found) if several else found[0]
-        return known[variant, function]
-
-    def _values(self, function: int, rows: Sequence[Observation], count: int) -> Float[Tensor, " n"]:
-        """A function's measurements in the order of a posterior of so many: the simulation's first, if it has those."""
-        own = [v for row in rows if (v := row.values[function]) is not None]
-        if count > len(own):
-            own = [v for row in self.prior.simulation if (v := row.values[function]) is not None] + own
-        return torch.tensor(own, dtype=torch.float64)
-
-    def _student_density(
-        self, variant: PriorVariant, function: int, rows: Sequence[Observation], parts: Sequence[Posterior]
-    ) -> list[Tensor]:
-        """The same of measurements with Student noise, by component; only new ones are predicted."""
-        noise, counted = self._noises[function], _counted(function, rows)
-        assert noise is not None
-        state, before, found = self._student.get((variant, function), (None, (), []))
-        own = tuple(k for k in keys_of(rows[:EVIDENCE_ROWS]) if k[1][function] is not None)
-        known = len(before) if state == self._state and own[: len(before)] == before else 0
-        count = sum(row.values[function] is not None for row in rows)
-        densities = []
-        measured = self._values(function, rows, parts[0].count)
-        for i, part in enumerate(parts):
-            weighed = part if count == len(own) else leading(part, part.count - count + len(own))
-            predictions = noise.predictions(weighed, measured[: weighed.count], counted, known)
-            new = noise.log_density(predictions, part.noise_variance)
-            densities.append(torch.cat([found[i], new]) if known else new)
-        self._student[variant, function] = (self._state, own, densities)
-        return densities
 
     def _present(self, found: Surrogate) -> Surrogate:
         """A surrogate that is asked about `now`, where functions drift."""
@@ -278,20 +214,17 @@ class ModelCache:
         found = {}
         certifying = self.surrogate(rows).posteriors
         for i, (model, posterior) in enumerate(zip(self.declared, certifying, strict=True)):
-            exact = _exact(i, rows)
-            if self._noises[i] is not None:
-                posterior = self._before_outliers(i, rows)
-            if isinstance(posterior, CorrelatedPosterior):
-                posterior = posterior.components[GRID.index(posterior.found.likeliest)]
-            if len(exact) and not isinstance(posterior, MixturePosterior):
-                noise = self._noises[i]
-                if noise is None:
-                    own = posterior.whitened_residual()[posterior.count - len(exact) :]
-                else:
-                    measured = self._values(i, rows, posterior.count)
-                    predicted = noise.predictions(posterior, measured, exact)
-                    own = noise.standardized(predicted, posterior.noise_variance)
-                found[model.name] = own[exact]
+            clean, noise = exact(i, rows), self._noises[i]
+            posterior = _likeliest(posterior if noise is None else self._before_outliers(i, rows))
+            if not len(clean) or isinstance(posterior, MixturePosterior):
+                continue
+            if noise is None:
+                own = posterior.whitened_residual()[posterior.count - len(clean) :]
+            else:
+                measured = self._densities.values(i, rows, posterior.count)
+                predicted = noise.predictions(posterior, measured, clean)
+                own = noise.standardized(predicted, posterior.noise_variance)
+            found[model.name] = own[clean]
         return found
 
     def _before_outliers(self, function: int, rows: Sequence[Observation]) -> Posterior:
@@ -314,8 +247,7 @@ class ModelCache:
         if not any(self._noises):
             return found
         for i, (model, p) in enumerate(zip(self.declared, self.surrogate(rows).posteriors, strict=True)):
-            if isinstance(p, CorrelatedPosterior):
-                p = p.components[GRID.index(p.found.likeliest)]
+            p = _likeliest(p)
             if self._noises[i] is None or p.added_noise is None:
                 continue
             own = [row for row in rows if row.values[i] is not None]
@@ -353,26 +285,26 @@ class ModelCache:
         cautious = self._posterior(rule.ladder[0], function, keys, rows)
         if isinstance(cautious, MixturePosterior):
             cautious = cautious.components[0]  # the robot alone, without its simulation, expects least
-        measured = [row.values[function] for row in rows if row.values[function] is not None]
-        values, noise = cautious.weights.new_tensor(measured), self._noises[function]
+        values, noise = cautious.weights.new_tensor(observed(function, rows)), self._noises[function]
         if noise is not None:
-            return noise.disbelief(cautious, values, _exact(function, rows))
+            return noise.disbelief(cautious, values, exact(function, rows))
         return disbelief(cautious, values)
 
     def _judged(self, rule: TrustRule, keys: Keys, rows: Sequence[Observation]) -> tuple[FunctionTrust, ...]:
         """What the first observations say of every constraint's prior."""
         keys, rows = keys[:EVIDENCE_ROWS], rows[:EVIDENCE_ROWS]
-        if self._weighed[:2] == (self._state, keys):
+        if self._weighed[:2] == (self._fit, keys):
             return self._weighed[2]
         predictive, counted = [], []
         for i in self._compared:
             densities = {}
             for v in rule.variants:
-                densities[v] = self._density(v, i, keys, rows, partial(self._posterior, v, i, keys, rows))
+                posterior = partial(self._posterior, v, i, keys, rows)
+                densities[v] = self._densities.of(self._fit, v, i, keys, rows, posterior)
             predictive.append(densities)
-            counted.append(_counted(i, rows))
+            counted.append(weighed(i, rows))
         found = judged(rule, predictive, counted)[-len(self.declared) + 1 :]
-        self._weighed = (self._state, keys, found)
+        self._weighed = (self._fit, keys, found)
         return found
 
     def _posterior(
@@ -382,7 +314,7 @@ class ModelCache:
         if variant not in self._variants:
             # A simulation does not drift with the robot's trials: what drifts is judged without it. So is, where its
             # correlation is earned, every prior that only speaks against others.
-            believed = self._state is not None and self._state[1] and not variant.drifts
+            believed = self._fit is not None and self._fit[1] and not variant.drifts
             if self.prior.earns_correlation:
                 believed = believed and self.rule is not None and variant in self.rule.ladder
             prior = self.prior.base(self.prior.variants_of(variant, believed), believed)
@@ -395,12 +327,8 @@ class ModelCache:
         return at_time(found, keys[-1][0] + 1 if keys else 0)
 
 
-def _exact(function: int, rows: Sequence[Observation]) -> Tensor:
-    """Which measurements of a function are such with its noise: not those of a fall, nor clipped ones."""
-    own = [not row.exact or row.exact[function] for row in rows if row.values[function] is not None]
-    return torch.tensor(own, dtype=torch.bool)
-
-
-def _counted(function: int, rows: Sequence[Observation]) -> Tensor:
-    """The same of the first measurements, which are weighed."""
-    return _exact(function, rows[:EVIDENCE_ROWS])
+def _likeliest(posterior: Posterior) -> Posterior:
+    """That of the likeliest correlation with the simulation, where several are left."""
+    if isinstance(posterior, CorrelatedPosterior):
+        return posterior.components[GRID.index(posterior.found.likeliest)]
+    return posterior
