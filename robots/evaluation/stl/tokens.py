@@ -1,4 +1,4 @@
-"""From a text to its tokens, and errors that say where in the text they are."""
+"""From a text to its tokens, read one by one, and errors that say where in the text they are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from safebo.robots.evaluation.stl.tree import Span
+
+TEMPORAL = ("always", "eventually", "historically", "once")
+WORDS = (*TEMPORAL, "not", "and", "or", "implies", "until", "since", "scale", "per", "end")
+"""Names that no signal and no unit has."""
 
 MAX_CHARACTERS = 5_000
 """Of one formula."""
@@ -49,6 +53,62 @@ class Token:
     kind: Literal["number", "name", "sign", "end"]
     text: str
     span: Span
+
+
+class TokenStream:
+    """The tokens of a text, taken one by one.
+
+    Args:
+        text: of the formula.
+
+    Raises:
+        FormulaError: a character that no formula has, or too many characters.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._tokens, self._place = tokens_of(text), 0
+
+    @property
+    def next(self) -> Token:
+        """The token that stands here."""
+        return self._tokens[self._place]
+
+    def ahead(self, count: int) -> Token:
+        """The token so many places further on; the last one behind the end."""
+        return self._tokens[min(self._place + count, len(self._tokens) - 1)]
+
+    def take(self) -> Token:
+        """The token that stands here; the next one stands here then."""
+        token = self.next
+        self._place += token.kind != "end"
+        return token
+
+    def at(self, *texts: str) -> bool:
+        """Whether one of these stands here."""
+        return self.next.kind != "end" and self.next.text in texts
+
+    def expect(self, text: str, why: str) -> Token:
+        """Take this token, which must stand here."""
+        if not self.at(text):
+            raise self.error_here(f"expected {text!r} {why}, found {self.found()}")
+        return self.take()
+
+    def found(self) -> str:
+        """What stands here, for people."""
+        return "the end of the text" if self.next.kind == "end" else repr(self.next.text)
+
+    def since(self, start: int) -> Span:
+        """From a place to the end of the last token that was taken."""
+        return start, self._tokens[self._place - 1].span[1]
+
+    def error(self, span: Span, message: str) -> FormulaError:
+        """An error at a place of the text."""
+        return FormulaError(self.text, span, message)
+
+    def error_here(self, message: str) -> FormulaError:
+        """An error at the token that stands here."""
+        return self.error(self.next.span, message)
 
 
 def tokens_of(text: str) -> list[Token]:
