@@ -33,7 +33,7 @@ def _turn(axis: FloatArray, s: float, c: float, x: float, y: float, z: float) ->
     )
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def leg_kinematics(
     leg: FloatArray,
     q: FloatArray,
@@ -112,7 +112,7 @@ def leg_kinematics(
     _accelerate(e3x, e3y, e3z, o3x, o3y, o3z, ux, uy, uz, drift)
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def measure_legs(
     legs: FloatArray,
     q: FloatArray,

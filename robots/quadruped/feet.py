@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit, put
+from safebo.boundary.compiled import njit_no_alloc, put
 from safebo.robots.descriptions.chain import measure_legs
 from safebo.robots.quadruped.gait import GaitTiming, contact
 from safebo.robots.quadruped.interface import BaseState
@@ -90,45 +90,35 @@ class Feet(NamedTuple):
         return cls(np.ones(4, np.bool_), *measured, *planned, np.eye(3))
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def measure_feet(legs: FloatArray, q: FloatArray, qd: FloatArray, feet: Feet) -> None:
     """Where the feet are against the base: `measure_legs`, for angles and speeds `12`, rad and rad/s."""
     measure_legs(legs, q, qd, feet.local, feet.jacobian, feet.axes, feet.drift)
 
 
-@njit(cache=True)
-def _place_in_world(leg: int, base: BaseState, qd: FloatArray, relative: FloatArray, feet: Feet) -> None:
+@njit_no_alloc(forceinline=True)
+def _place_in_world(leg: int, base: BaseState, qd: FloatArray, feet: Feet) -> None:
     """Where a measured foot is and how fast: p_world = p + R l,  v_world = v + R (J qd + omega x l).
 
     Args:
         leg: whose foot.
         base: base state; `feet.rotation` is its orientation.
         qd: the leg's joint speeds `3`, rad/s.
-        relative: room for `3`.
         feet: out.
     """
     position, velocity, rate = base.position, base.linear_velocity, base.angular_velocity
     rotation, jacobian = feet.rotation, feet.jacobian
     x, y, z = feet.local[leg, 0], feet.local[leg, 1], feet.local[leg, 2]
-    for i in range(3):
-        value = 0.0
-        for j in range(3):
-            value += jacobian[leg, i, j] * qd[j]
-        relative[i] = value
-    relative[0] += rate[1] * z - rate[2] * y
-    relative[1] += rate[2] * x - rate[0] * z
-    relative[2] += rate[0] * y - rate[1] * x
+    jx, jy, jz = jacobian[leg, 0], jacobian[leg, 1], jacobian[leg, 2]
+    rx = jx[0] * qd[0] + jx[1] * qd[1] + jx[2] * qd[2] + (rate[1] * z - rate[2] * y)
+    ry = jy[0] * qd[0] + jy[1] * qd[1] + jy[2] * qd[2] + (rate[2] * x - rate[0] * z)
+    rz = jz[0] * qd[0] + jz[1] * qd[1] + jz[2] * qd[2] + (rate[0] * y - rate[1] * x)
     for i in range(3):
         feet.world[leg, i] = position[i] + rotation[i, 0] * x + rotation[i, 1] * y + rotation[i, 2] * z
-        feet.velocity[leg, i] = (
-            velocity[i]
-            + rotation[i, 0] * relative[0]
-            + rotation[i, 1] * relative[1]
-            + rotation[i, 2] * relative[2]
-        )
+        feet.velocity[leg, i] = velocity[i] + rotation[i, 0] * rx + rotation[i, 1] * ry + rotation[i, 2] * rz
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def update_feet(
     time: float,
     fresh: bool,
@@ -156,10 +146,9 @@ def update_feet(
     rotation_from_quaternion(base.orientation, rotation)
     yaw = math.atan2(rotation[1, 0], rotation[0, 0])
     changed = fresh
-    relative = np.empty(3)
     for leg in range(4):
         speeds = qd[3 * leg : 3 * leg + 3]
-        _place_in_world(leg, base, speeds, relative, feet)
+        _place_in_world(leg, base, speeds, feet)
         stands, progress = contact(time, leg, gait)
         if stands:
             if fresh or not feet.stance[leg]:
@@ -209,7 +198,7 @@ def update_feet(
     return changed
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def _move_to_contact_point(
     leg: int, rate: FloatArray, qd: FloatArray, radius: float, period: float, feet: Feet
 ) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit, njit_no_alloc
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.descriptions.chain import measure_legs
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.kinematics import rotation_from_quaternion
@@ -81,6 +81,7 @@ class Filter(NamedTuple):
         innovations: normalised innovation squared, sum and count by measurement and axis (`MEASUREMENTS`), `2 x 3 x 3`.
         rotation: base to world, `3 x 3`.
         gain: room for `6`.
+        phases: room for how far each foot is through its stance, `4`.
     """
 
     foot_radius: float
@@ -93,6 +94,7 @@ class Filter(NamedTuple):
     innovations: FloatArray
     rotation: FloatArray
     gain: FloatArray
+    phases: FloatArray
 
 
 FILTER = np.dtype(
@@ -108,6 +110,7 @@ FILTER = np.dtype(
         ("innovations", "f8", (2, 3, 3)),
         ("rotation", "f8", (3, 3)),
         ("gain", "f8", 6),
+        ("phases", "f8", 4),
         ("position", "f8", (4, 3)),
         ("jacobian", "f8", (4, 3, 3)),
         ("axes", "f8", (4, 3, 3)),
@@ -123,7 +126,7 @@ Legs = tuple[FloatArray, FloatArray, FloatArray]
 """Positions, Jacobians and axes of `measure_legs`."""
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def filter_of(memory: FilterMemory) -> Filter:
     """The filter in a memory."""
     m = memory.view(FILTER)[0]
@@ -139,10 +142,11 @@ def filter_of(memory: FilterMemory) -> Filter:
         m["innovations"],
         m["rotation"],
         m["gain"],
+        m["phases"],
     )
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def _correct(
     state: Filter, kind: int, axis: int, first: int, second: int, measured: float, variance: float
 ) -> None:
@@ -182,7 +186,7 @@ def _correct(
                 covariance[i, j] -= gain[i] * gain[j] * inverse
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def is_sound(
     joint_position: FloatArray,
     joint_velocity: FloatArray,
@@ -195,7 +199,10 @@ def is_sound(
     for values in (joint_position, joint_velocity, orientation, angular_velocity, specific_force):
         for value in values:
             total += value
-    return math.isfinite(total) and abs(np.sqrt(np.sum(orientation * orientation)) - 1.0) <= 0.1
+    squared = 0.0
+    for value in orientation:
+        squared += value * value
+    return math.isfinite(total) and abs(math.sqrt(squared) - 1.0) <= 0.1
 
 
 @njit_no_alloc
@@ -219,7 +226,7 @@ def update_filter(
     return True
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def _predict(state: Filter, angular_velocity: FloatArray, specific_force: FloatArray) -> None:
     """Move the state on by one period, as the inertial unit says; `state.rotation` is the orientation now."""
     mean, noise, period, rotation = state.mean, state.noise, state.period, state.rotation
@@ -250,7 +257,7 @@ def _predict(state: Filter, angular_velocity: FloatArray, specific_force: FloatA
         covariance[1, 1] += (noise.acceleration * period) ** 2
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def _correct_by_leg(
     state: Filter,
     leg: int,
@@ -323,7 +330,7 @@ def _correct_by_leg(
     _correct(state, 2, 2, row, -1, state.foot_radius, (noise.foot_height / trust) ** 2)
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def correct_by_legs(
     state: Filter,
     legs: Legs,

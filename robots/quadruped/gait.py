@@ -121,7 +121,7 @@ def robot_gait(robot: RobotModel, name: str) -> Gait:
     return gait if factor == 1.0 else replace(gait, stride_duration=round(gait.stride_duration * factor, 3))
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def stride_and_phase(time: float, leg: int, gait: GaitTiming) -> tuple[int, float]:
     """Number of the stride that a leg is in, and its phase there in [0, 1).
 
@@ -132,7 +132,7 @@ def stride_and_phase(time: float, leg: int, gait: GaitTiming) -> tuple[int, floa
     return stride, max(0.0, turns - stride)
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def contact(time: float, leg: int, gait: GaitTiming) -> tuple[bool, float]:
     """Whether a leg is planned to stand at `time` (s), and how far it is through that stance or swing, 0 to 1.
 
@@ -198,7 +198,7 @@ def stance_time(start: float, end: float, leg: int, gait: GaitTiming) -> tuple[f
     return stood * stride, (moment / stood - first) * stride
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def stance_phases(time: float, gait: GaitTiming, out: FloatArray) -> None:
     """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it stands for good."""
     for leg in range(out.shape[0]):

@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from safebo.boundary.compiled import njit, njit_no_alloc
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.gains import Gains
@@ -25,7 +25,19 @@ from safebo.robots.quadruped.memory import Memory, motion_of
 from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, holding_torque
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
-from safebo.robots.quadruped.wbc.spatial import Turn, Vector, cross, dot, minus, vector
+from safebo.robots.quadruped.wbc.spatial import (
+    Turn,
+    Vector,
+    along_base,
+    applied,
+    cross,
+    dot,
+    minus,
+    plus,
+    scaled,
+    times,
+    vector,
+)
 from safebo.types import FloatArray
 
 
@@ -75,16 +87,6 @@ def foot_inertia(robot: RobotModel, dynamics: Dynamics) -> FloatArray:
 
 
 @njit_no_alloc
-def _along_base(rotation: FloatArray, v: FloatArray) -> Vector:
-    """A vector of the world along the base's axes: R^T v."""
-    return (
-        rotation[0, 0] * v[0] + rotation[1, 0] * v[1] + rotation[2, 0] * v[2],
-        rotation[0, 1] * v[0] + rotation[1, 1] * v[1] + rotation[2, 1] * v[2],
-        rotation[0, 2] * v[0] + rotation[1, 2] * v[1] + rotation[2, 2] * v[2],
-    )
-
-
-@njit_no_alloc
 def _tilt_and_turn(rotation: FloatArray, heading: float) -> Vector:
     """What turns the base level and to its heading: the vector of R^T Rz, to second order in the angle, base frame."""
     c, s = math.cos(heading), math.sin(heading)
@@ -123,7 +125,7 @@ def _joint_step(rows: Turn, squared: Turn, wanted: Vector) -> Vector:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def transpose_tick(
     q: FloatArray,
     forces: FloatArray,
@@ -151,30 +153,28 @@ def transpose_tick(
     lower, upper, torque_limit = limits[0], limits[1], limits[2]
     q_wanted, qd_wanted, torque = targets[0], targets[1], targets[2]
     rotation, wanted = feet.rotation, reference.wanted
-    step = minus(_along_base(rotation, wanted[0]), _along_base(rotation, base.position))
+    step = minus(along_base(rotation, wanted[0]), along_base(rotation, base.position))
     turn = _tilt_and_turn(rotation, reference.heading[0])
-    velocity, rate = _along_base(rotation, wanted[1]), _along_base(rotation, wanted[2])
+    velocity, rate = along_base(rotation, wanted[1]), along_base(rotation, wanted[2])
     up = (rotation[2, 0], rotation[2, 1], rotation[2, 2])
-    error, push = np.empty(3), np.empty(3)
+    kp, kd = vector(swing[0]), vector(swing[1])
     for leg in range(4):
         first, stands = 3 * leg, feet.stance[leg]
         jacobian, local = feet.jacobian[leg], vector(feet.local[leg])
         rows = Turn(vector(jacobian[0]), vector(jacobian[1]), vector(jacobian[2]))
-        for i in range(3):
-            error[i] = feet.wanted[leg, i] - feet.world[leg, i]
-            push[i] = -forces[leg, i]
-            if not stands:
-                lag = feet.wanted_velocity[leg, i] - feet.velocity[leg, i]
-                push[i] = feet.wanted_acceleration[leg, i] + swing[0, i] * error[i] + swing[1, i] * lag
+        error = minus(vector(feet.wanted[leg]), vector(feet.world[leg]))
+        push = times(-1.0, vector(forces[leg]))
+        if not stands:
+            lag = minus(vector(feet.wanted_velocity[leg]), vector(feet.velocity[leg]))
+            push = plus(plus(vector(feet.wanted_acceleration[leg]), scaled(kp, error)), scaled(kd, lag))
         # The foot moves against the base as the feet's plan says, less what the base itself is to do there.
-        way = minus(minus(_along_base(rotation, error), step), cross(turn, local))
-        speed = minus(minus(_along_base(rotation, feet.wanted_velocity[leg]), velocity), cross(rate, local))
+        way = minus(minus(along_base(rotation, error), step), cross(turn, local))
+        speed = minus(minus(along_base(rotation, feet.wanted_velocity[leg]), velocity), cross(rate, local))
         squared = _squared(rows)
         angles, speeds = _joint_step(rows, squared, way), _joint_step(rows, squared, speed)
-        pull = _along_base(rotation, push)
+        pull = along_base(rotation, push)
         if not stands:
-            m = inertia[leg]
-            pull = (dot(vector(m[0]), pull), dot(vector(m[1]), pull), dot(vector(m[2]), pull))
+            pull = applied(inertia[leg], pull)
         held = holding_torque(up, q[first : first + 3], legs[leg], links[leg])
         for j in range(3):
             i = first + j

@@ -106,7 +106,7 @@ def set_swing(memory: Memory, velocity_gain: float, apex: float, max_speed: floa
     record["velocity_gain"], record["swing"] = velocity_gain, (apex, max_speed)
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def motion_of(memory: Memory) -> Motion:
     """Feet, base and wanted base in a memory."""
     m = memory.view(MOTION)[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.types import FloatArray
 
 MAX_STEP = 0.25  # m, how far from under its hip a foot is ever put down: the reach of the leg
@@ -17,7 +17,7 @@ TOUCHDOWN_DEPTH = 0.002  # m, the swing aims slightly below the ground so that c
 MAX_LIFT_ACCELERATION = 150.0  # m/s^2, bounds the apex of a very short swing
 
 
-@njit(cache=True)
+@njit_no_alloc
 def foothold(
     position: FloatArray,
     velocity: FloatArray,
@@ -60,7 +60,7 @@ def foothold(
     return under_x + min(MAX_STEP, max(-MAX_STEP, step_x)), under_y + min(MAX_STEP, max(-MAX_STEP, step_y))
 
 
-@njit(cache=True)
+@njit_no_alloc
 def swing_point(
     start: FloatArray,
     target: FloatArray,

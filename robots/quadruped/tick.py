@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from safebo.boundary.compiled import njit, put
+from safebo.boundary.compiled import njit, njit_no_alloc, put
 from safebo.robots.quadruped.feet import measure_feet, update_feet
 from safebo.robots.quadruped.filter import FilterMemory, correct_by_legs, filter_of, is_sound
 from safebo.robots.quadruped.gait import stance_phases
@@ -17,7 +15,7 @@ UNSOUND, SAME, CHANGED = -1, 0, 1
 """What a tick found: a sample that is no state, or whether a planned contact changed."""
 
 
-@njit(cache=True)
+@njit_no_alloc
 def estimate_and_plan(
     time: float,
     fresh: bool,
@@ -56,7 +54,7 @@ def estimate_and_plan(
     motion, state = motion_of(memory), filter_of(estimator)
     feet, base = motion.feet, motion.base
     measure_feet(motion.parameters.geometry.legs, joint_position, joint_velocity, feet)
-    phases = np.empty(4)
+    phases = state.phases
     stance_phases(time, motion.parameters.gait, phases)
     legs = feet.local, feet.jacobian, feet.axes
     correct_by_legs(state, legs, joint_velocity, orientation, angular_velocity, specific_force, phases)
@@ -67,7 +65,7 @@ def estimate_and_plan(
     return _plan(time, fresh, forward, leftward, yaw_rate, joint_velocity, motion)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def plan_from_base(
     time: float,
     fresh: bool,
@@ -84,7 +82,7 @@ def plan_from_base(
     return _plan(time, fresh, forward, leftward, yaw_rate, joint_velocity, motion)
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def _plan(
     time: float,
     fresh: bool,

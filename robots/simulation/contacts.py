@@ -35,7 +35,7 @@ def feel(
                 foot_force[place] += forces[rows[k]]
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def touch(geoms: IntArray, place_of_geom: IntArray, touching: BoolArray) -> None:
     """Which feet and whether the trunk touch something: out, `5`; see `feel`."""
     touching[:] = False
@@ -76,7 +76,7 @@ def observe(
     sense(positions, velocities, m["previous"], sensors, drawn, m["joints"], m["truth"], reading)
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def is_upright(
     plant: PlantMemory, velocities: FloatArray, most_tilt: float, least_height: float, trunk_counts: bool
 ) -> bool:

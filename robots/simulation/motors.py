@@ -9,7 +9,7 @@ from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
 from safebo.types import FloatArray
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def _motor_law(
     command: FloatArray,
     encoder: FloatArray,

@@ -160,7 +160,7 @@ def monitored_state(base: BaseState, reading: SensorReading, out: FloatArray) ->
     _monitored(*base, reading.joint_position, reading.joint_velocity, out)
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def _monitored(
     position: FloatArray,
     orientation: FloatArray,
@@ -245,7 +245,7 @@ def record_decision(
     _monitored(position, orientation, velocity, rate, measured_position, measured_velocity, entry["states"])
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def record_effect(table: TableBytes, row: int, plant: PlantMemory) -> None:
     """Write what a command did.
 

@@ -130,7 +130,7 @@ class Sensors(NamedTuple):
     bias: FloatArray
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def sense(
     qpos: FloatArray,
     qvel: FloatArray,

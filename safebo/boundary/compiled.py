@@ -29,14 +29,24 @@ from typing import Any
 import numba
 from numpy.typing import NDArray
 
-__all__ = ["digest_of", "folder_for", "njit", "njit_no_alloc", "put"]
+__all__ = ["digest_of", "folder_for", "njit", "njit_no_alloc", "product", "put"]
 
-njit = partial(numba.njit, _nrt=True)
-"""Numba's, for functions that make arrays: with Numba's run time, which counts references."""
+njit = partial(numba.njit, _nrt=True, fastmath=False, forceinline=False)
+"""Numba's, for functions that make arrays: with Numba's run time, which counts references.
 
-njit_no_alloc = partial(numba.njit, cache=True, _nrt=False)
+`fastmath` is said for every function: one that is left without would take that of whichever function calls it first, so
+that the last digit would hang on the order in which functions are compiled. For the same reason functions with
+`fastmath` have no powers, which are functions of Numba's own, but `product`. So is `forceinline`.
+"""
+
+njit_no_alloc = partial(numba.njit, cache=True, _nrt=False, fastmath=False, forceinline=False)
 """For functions that make no arrays: no `np.empty`, no copy, no arithmetic with whole arrays, only views, numbers and
-tuples, and no array as the answer. Without reference counts. May call functions of `njit` that give no array back."""
+tuples, and no array as the answer. Without reference counts. May call functions of `njit` that give no array back.
+
+With `forceinline=True` where tuples of arrays are taken or given and few functions call it: every call would copy some
+seventy words, which took longer than what was done with them.
+"""
+
 
 KEPT_DAYS = 30.0
 """So long a folder of earlier code is kept after its last use: another environment may still have that code."""
@@ -93,3 +103,9 @@ def put(values: NDArray[Any], out: NDArray[Any]) -> None:
     """
     for i in range(out.shape[0]):
         out[i] = values[i]
+
+
+@njit_no_alloc(forceinline=True)
+def product(x: float, y: float) -> float:
+    """A product that is rounded before it is added to something, also in a function with `fastmath`."""
+    return x * y

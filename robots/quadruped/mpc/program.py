@@ -12,7 +12,7 @@ from safebo.robots.quadruped.mpc.problem import MpcProblem, RigidBody
 from safebo.types import FloatArray, IntArray
 
 
-@njit_no_alloc
+@njit_no_alloc(fastmath={"contract", "arcp", "nsz"})
 def turned_inertia(
     inverse_inertia: FloatArray, yaw: float, inverse: FloatArray, to_rates: FloatArray
 ) -> None:

@@ -36,7 +36,7 @@ TOLERANCE = 1e-6
 """By how much forces may break a row of the constraints, which has unit length: DAQP's own."""
 
 
-@njit_no_alloc
+@njit_no_alloc(fastmath={"contract"})
 def inside_pyramid(forces: FloatArray, friction: float, max_force: float) -> bool:
     """Whether forces, in the order and units of `friction_pyramid`, keep its constraints; NaN does not."""
     count = forces.shape[0] // 3
@@ -50,18 +50,40 @@ def inside_pyramid(forces: FloatArray, friction: float, max_force: float) -> boo
 
 
 @njit_no_alloc
-def scatter_forces(
-    solution: FloatArray, contacts: BoolArray | FloatArray, unit: float, forces: FloatArray
-) -> None:
-    """Copy the solver's variables into `forces` (`steps x 4 x 3`), in N; zero without contact."""
-    total = solution.shape[0] // 3
+def scatter_step(
+    solution: FloatArray,
+    first: int,
+    contacts: BoolArray | FloatArray,
+    unit: float,
+    forces: FloatArray,
+) -> int:
+    """Copy the solver's variables of one step into `forces` (`4 x 3`), in N; zero without contact.
+
+    Args:
+        solution: of all steps.
+        first: number of the contacts in earlier steps.
+        contacts: of the four feet in this step, `4`.
+        unit: of the solution, N.
+        forces: out.
+
+    Returns:
+        The number of contacts up to this step.
+    """
+    total, c = solution.shape[0] // 3, first
+    for leg in range(4):
+        if contacts[leg]:
+            forces[leg, 0] = unit * solution[total + 2 * c]
+            forces[leg, 1] = unit * solution[total + 2 * c + 1]
+            forces[leg, 2] = unit * solution[c]
+            c += 1
+        else:
+            forces[leg, 0] = forces[leg, 1] = forces[leg, 2] = 0.0
+    return c
+
+
+@njit_no_alloc
+def scatter_forces(solution: FloatArray, contacts: FloatArray, unit: float, forces: FloatArray) -> None:
+    """`scatter_step` for every step, `contacts` being `steps x 4` and `forces` `steps x 4 x 3`."""
     c = 0
     for j in range(contacts.shape[0]):
-        for leg in range(4):
-            if contacts[j, leg]:
-                forces[j, leg, 0] = unit * solution[total + 2 * c]
-                forces[j, leg, 1] = unit * solution[total + 2 * c + 1]
-                forces[j, leg, 2] = unit * solution[c]
-                c += 1
-            else:
-                forces[j, leg, 0] = forces[j, leg, 1] = forces[j, leg, 2] = 0.0
+        c = scatter_step(solution, c, contacts[j], unit, forces[j])

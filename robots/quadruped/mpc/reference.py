@@ -55,7 +55,7 @@ def start_reference(base: BaseState, reference: BaseReference) -> None:
     reference.wanted[1:] = 0.0
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def advance_reference(
     rotation: FloatArray,
     base: BaseState,
@@ -93,7 +93,18 @@ def advance_reference(
         reference.velocity[3 + i] = base.angular_velocity[i]
 
 
-@njit(cache=True)
+@njit_no_alloc
+def _between(trajectory: FloatArray, share: float, first: int) -> tuple[float, float, float]:
+    """Three numbers, from `first` on, between the first two rows of a trajectory."""
+    now, then = trajectory[0], trajectory[1]
+    return (
+        now[first] + share * (then[first] - now[first]),
+        now[first + 1] + share * (then[first + 1] - now[first + 1]),
+        now[first + 2] + share * (then[first + 2] - now[first + 2]),
+    )
+
+
+@njit_no_alloc(forceinline=True)
 def blend_reference(
     trajectory: FloatArray, share: float, blend: float, centre: FloatArray, reference: BaseReference
 ) -> None:
@@ -108,9 +119,12 @@ def blend_reference(
         reference.blended,
         reference.rotation,
     )
-    now = np.empty(12)
-    for i in range(12):
-        now[i] = trajectory[0, i] + share * (trajectory[1, i] - trajectory[0, i])
+    now = _between(trajectory, share, 0)
+    place, spin, speed = (
+        _between(trajectory, share, 3),
+        _between(trajectory, share, 6),
+        _between(trajectory, share, 9),
+    )
     roll, pitch, yaw = blend * now[0], blend * now[1], heading[0] + blend * (now[2] - heading[0])
     cr, sr, cp, sp, cy, sy = (
         math.cos(roll),
@@ -124,15 +138,17 @@ def blend_reference(
     rotation[0, 0], rotation[0, 1], rotation[0, 2] = cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr
     rotation[1, 0], rotation[1, 1], rotation[1, 2] = sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr
     rotation[2, 0], rotation[2, 1], rotation[2, 2] = -sp, cp * sr, cp * cr
-    arm = np.empty(3)
+    x, y, z = (
+        rotation[0, 0] * centre[0] + rotation[0, 1] * centre[1] + rotation[0, 2] * centre[2],
+        rotation[1, 0] * centre[0] + rotation[1, 1] * centre[1] + rotation[1, 2] * centre[2],
+        rotation[2, 0] * centre[0] + rotation[2, 1] * centre[1] + rotation[2, 2] * centre[2],
+    )
+    arm = (x, y, z)
+    turning = (spin[1] * z - spin[2] * y, spin[2] * x - spin[0] * z, spin[0] * y - spin[1] * x)
     for i in range(3):
-        arm[i] = rotation[i, 0] * centre[0] + rotation[i, 1] * centre[1] + rotation[i, 2] * centre[2]
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        speed = now[9 + i] - (now[6 + j] * arm[k] - now[6 + k] * arm[j])
-        blended[0, i] = wanted[0, i] + blend * (now[3 + i] - arm[i] - wanted[0, i])
-        blended[1, i] = wanted[1, i] + blend * (speed - wanted[1, i])
-        blended[2, i] = wanted[2, i] + blend * (now[6 + i] - wanted[2, i])
+        blended[0, i] = wanted[0, i] + blend * (place[i] - arm[i] - wanted[0, i])
+        blended[1, i] = wanted[1, i] + blend * (speed[i] - turning[i] - wanted[1, i])
+        blended[2, i] = wanted[2, i] + blend * (spin[i] - wanted[2, i])
 
 
 @njit(cache=True)

@@ -185,7 +185,7 @@ def _write_base_block(whole: Inertia, total: Force, mass_matrix: FloatArray, bia
     mass_matrix[2, 4] = mass_matrix[4, 2] = -hx
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def equations_of_motion(
     quaternion: FloatArray,
     base: FloatArray,

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from safebo.boundary.compiled import njit, njit_no_alloc
+from safebo.boundary.compiled import njit, njit_no_alloc, product
 from safebo.types import FloatArray, IntArray
 
 DAMPING = 1e-3  # of the pseudo-inverses: bounds the answer where a leg is nearly straight
@@ -49,15 +49,13 @@ def solve_hierarchy(
     turned = tasks.T.copy()  # L^T: a task in each column, so that inner loops run along tasks
     mirrors, scales = np.empty((n, n)), np.empty(n)  # h and s
     lengths, along = np.zeros(rows), np.empty(rows)
+    gram, residual, y = np.empty((rows, rows)), np.empty((rows, columns)), np.zeros((columns, n))
     for j in range(n):
         for i in range(rows):
-            lengths[i] += turned[j, i] ** 2
-    solution[:] = 0.0  # y
+            lengths[i] += product(turned[j, i], turned[j, i])
     row, known = 0, 0
     for level in range(sizes.shape[0]):
         m, higher = sizes[level], known
-        if m == 0:
-            continue
         for i in range(row, row + m):
             if _left(turned, higher, i) <= RANK_TOLERANCE**2 * lengths[i]:
                 turned[higher:, i] = 0.0  # higher levels leave nothing of this row
@@ -69,7 +67,6 @@ def solve_hierarchy(
             scales[known] = _reflect(turned, known, i, math.sqrt(left), mirrors[known], along)
             known += 1
         # y := P^T (P P^T + lambda^2)^-1 (t - J x) along the new directions
-        gram, residual = np.empty((m, m)), np.empty((m, columns))
         for i in range(m):
             for j in range(i + 1):
                 value = 0.0
@@ -80,27 +77,31 @@ def solve_hierarchy(
             for c in range(columns):
                 value = targets[row + i, c]
                 for k in range(higher):
-                    value -= turned[k, row + i] * solution[k, c]
+                    value -= turned[k, row + i] * y[c, k]
                 residual[i, c] = value
-        solve_positive(gram, residual)
+        solve_positive(m, columns, gram, residual)
         for k in range(higher, known):
             for c in range(columns):
                 value = 0.0
                 for i in range(m):
                     value += turned[k, row + i] * residual[i, c]
-                solution[k, c] = value
+                y[c, k] = value
         row += m
     for k in range(known - 1, -1, -1):  # x = H_1 H_2 ... y
         mirror = mirrors[k]
         for c in range(columns):
-            value = 0.0
+            line, value = y[c], 0.0
             for j in range(k, n):
-                value += mirror[j] * solution[j, c]
+                value += mirror[j] * line[j]
+            value *= scales[k]
             for j in range(k, n):
-                solution[j, c] -= scales[k] * value * mirror[j]
+                line[j] -= value * mirror[j]
+    for j in range(n):
+        for c in range(columns):
+            solution[j, c] = y[c, j]
 
 
-@njit_no_alloc(fastmath={"contract", "nsz"})
+@njit_no_alloc(fastmath={"contract", "nsz"}, forceinline=True)
 def _reflect(
     turned: FloatArray, known: int, task: int, norm: float, mirror: FloatArray, along: FloatArray
 ) -> float:
@@ -121,52 +122,59 @@ def _reflect(
     mirror[known] += norm if first >= 0.0 else -norm
     scale = 1.0 / (norm * (norm + abs(first)))
     along[:] = 0.0
-    for j in range(known, n):
+    for j in range(known, n):  # a foot moves with few joints: many components of a reflection are zero
         value, line = mirror[j], turned[j]
+        if value == 0.0:
+            continue
         for r in range(rows):
             along[r] += value * line[r]
     for j in range(known, n):
         value, line = scale * mirror[j], turned[j]
+        if value == 0.0:
+            continue
         for r in range(rows):
             line[r] -= value * along[r]
     return scale
 
 
-@njit_no_alloc(fastmath={"contract", "nsz"})
+@njit_no_alloc(fastmath={"contract", "nsz"}, forceinline=True)
 def _left(turned: FloatArray, known: int, task: int) -> float:
     """What the first `known` directions leave of a task, its squared length; nothing where they are all there are."""
     value = 0.0
     for j in range(known, turned.shape[0]):
-        value += turned[j, task] ** 2
+        value += product(turned[j, task], turned[j, task])
     return value
 
 
-@njit_no_alloc
-def solve_positive(matrix: FloatArray, right: FloatArray) -> None:
+@njit_no_alloc(fastmath={"contract", "nsz"})
+def solve_positive(size: int, columns: int, matrix: FloatArray, right: FloatArray) -> None:
     """Solve `matrix x = right` in place by Cholesky; only the lower triangle of `matrix` is read.
 
-    A direction in which the matrix is zero gets the answer zero.
+    Of both the first `size` rows are used, of `right` the first `columns` columns. A direction in which the matrix is
+    zero gets the answer zero.
     """
-    m, columns = right.shape
-    for j in range(m):
+    for j in range(size):
         value = matrix[j, j]
         for k in range(j):
             value -= matrix[j, k] * matrix[j, k]
         pivot = math.sqrt(value) if value > 1e-300 else 1e150
         matrix[j, j] = pivot
-        for i in range(j + 1, m):
+        for i in range(j + 1, size):
             value = matrix[i, j]
             for k in range(j):
                 value -= matrix[i, k] * matrix[j, k]
             matrix[i, j] = value / pivot
-    for c in range(columns):
-        for i in range(m):
-            value = right[i, c]
-            for k in range(i):
-                value -= matrix[i, k] * right[k, c]
-            right[i, c] = value / matrix[i, i]
-        for i in range(m - 1, -1, -1):
-            value = right[i, c]
-            for k in range(i + 1, m):
-                value -= matrix[k, i] * right[k, c]
-            right[i, c] = value / matrix[i, i]
+    for i in range(size):  # all columns at once
+        for k in range(i):
+            share = matrix[i, k]
+            for c in range(columns):
+                right[i, c] -= share * right[k, c]
+        for c in range(columns):
+            right[i, c] /= matrix[i, i]
+    for i in range(size - 1, -1, -1):
+        for k in range(i + 1, size):
+            share = matrix[k, i]
+            for c in range(columns):
+                right[i, c] -= share * right[k, c]
+        for c in range(columns):
+            right[i, c] /= matrix[i, i]

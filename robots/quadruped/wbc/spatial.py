@@ -61,6 +61,22 @@ def vector(values: FloatArray) -> Vector:
 
 
 @njit_no_alloc
+def along_base(rotation: FloatArray, v: FloatArray | Vector) -> Vector:
+    """A vector of the world along the base's axes: R^T v, with `rotation` `3 x 3` from base to world."""
+    return (
+        rotation[0, 0] * v[0] + rotation[1, 0] * v[1] + rotation[2, 0] * v[2],
+        rotation[0, 1] * v[0] + rotation[1, 1] * v[1] + rotation[2, 1] * v[2],
+        rotation[0, 2] * v[0] + rotation[1, 2] * v[1] + rotation[2, 2] * v[2],
+    )
+
+
+@njit_no_alloc
+def applied(matrix: FloatArray, v: Vector) -> Vector:
+    """A matrix `3 x 3` times a vector."""
+    return (dot(vector(matrix[0]), v), dot(vector(matrix[1]), v), dot(vector(matrix[2]), v))
+
+
+@njit_no_alloc
 def cross(a: Vector, b: Vector) -> Vector:
     """The vector product."""
     return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
@@ -88,6 +104,12 @@ def minus(a: Vector, b: Vector) -> Vector:
 def times(factor: float, a: Vector) -> Vector:
     """The multiple."""
     return (factor * a[0], factor * a[1], factor * a[2])
+
+
+@njit_no_alloc
+def scaled(factors: Vector, a: Vector) -> Vector:
+    """Every component times a factor of its own."""
+    return (factors[0] * a[0], factors[1] * a[1], factors[2] * a[2])
 
 
 @njit_no_alloc

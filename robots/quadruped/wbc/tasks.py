@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
-from safebo.boundary.compiled import njit, njit_no_alloc
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error
 from safebo.robots.quadruped.mpc.problem import RigidBody
 from safebo.robots.quadruped.mpc.reference import BaseReference, blend_reference
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
+from safebo.robots.quadruped.wbc.spatial import along_base, applied, cross, minus, plus, scaled, times, vector
 from safebo.types import FloatArray, IntArray
 
 ROWS = 18
@@ -35,6 +34,20 @@ class TaskStack(NamedTuple):
     jacobians: FloatArray
     sizes: IntArray
     targets: FloatArray
+
+
+class TaskRoom(NamedTuple):
+    """Room for one tick.
+
+    Args:
+        base: wanted motion of the base, see `base_task`, `6 x 3`.
+        stack: the tasks.
+        solution: for every column of the tasks and each right-hand side, `18 x 3`.
+    """
+
+    base: FloatArray
+    stack: TaskStack
+    solution: FloatArray
 
 
 class MpcPlan(NamedTuple):
@@ -69,7 +82,7 @@ class TaskGains(NamedTuple):
     body: RigidBody
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def _stack_base(
     row: int, base_velocity: FloatArray, reference: FloatArray, tasks: FloatArray, targets: FloatArray
 ) -> None:
@@ -84,13 +97,12 @@ def _stack_base(
         targets[row + i, 2] = reference[4, i]
         targets[row + 3 + i, 2] = reference[5, i]
     # v is given in a frame that turns: the base origin accelerates in space by a = vdot + omega x v
-    turning = np.empty(3)
-    _cross(base_velocity[3:], base_velocity[:3], turning)
+    turning = cross(vector(base_velocity[3:]), vector(base_velocity[:3]))
     for i in range(3):
         targets[row + 3 + i, 2] -= turning[i]
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def stack_tasks(
     feet: Feet,
     base_velocity: FloatArray,
@@ -110,8 +122,9 @@ def stack_tasks(
         swing_gains: kp and kd per world axis `2 x 3`.
         stack: out.
     """
-    base, rate = base_velocity[:3], base_velocity[3:]
-    rotation, stance, jacobian = feet.rotation, feet.stance, feet.jacobian
+    velocity, rate = vector(base_velocity[:3]), vector(base_velocity[3:])
+    rotation, stance = feet.rotation, feet.stance
+    kp, kd = vector(swing_gains[0]), vector(swing_gains[1])
     tasks, targets = stack.jacobians, stack.targets
     tasks[:] = 0.0
     standing = 0
@@ -122,61 +135,43 @@ def stack_tasks(
     sizes[0], sizes[1], sizes[2], sizes[3] = 3 * standing, 3, 3, 12 - 3 * standing
     r_stance, r_swing = 0, 3 * standing + 6
     _stack_base(3 * standing, base_velocity, reference, tasks, targets)
-    error, relative, command = np.empty(3), np.empty(3), np.empty(3)
-    speed, coriolis = np.empty(3), np.empty(3)
     for leg in range(4):
         row = r_stance if stance[leg] else r_swing
         # v_foot = v + omega x l + J qd, so the row is [1, -[l]x, J]
-        x, y, z = feet.local[leg, 0], feet.local[leg, 1], feet.local[leg, 2]
+        local, jacobian = vector(feet.local[leg]), feet.jacobian[leg]
+        x, y, z = local
         for i in range(3):
             tasks[row + i, i] = 1.0
             for j in range(3):
-                tasks[row + i, 6 + 3 * leg + j] = jacobian[leg, i, j]
+                tasks[row + i, 6 + 3 * leg + j] = jacobian[i, j]
         tasks[row, 4], tasks[row, 5] = z, -y
         tasks[row + 1, 3], tasks[row + 1, 5] = -z, x
         tasks[row + 2, 3], tasks[row + 2, 4] = y, -x
-        for i in range(3):
-            error[i] = feet.wanted[leg, i] - feet.world[leg, i]
-            command[i] = feet.wanted_acceleration[leg, i]
-            if not stance[leg]:
-                command[i] += swing_gains[0, i] * error[i] + swing_gains[1, i] * (
-                    feet.wanted_velocity[leg, i] - feet.velocity[leg, i]
-                )
-            value = 0.0
-            for j in range(3):
-                value += jacobian[leg, i, j] * qd[3 * leg + j]
-            relative[i] = value
+        error = minus(vector(feet.wanted[leg]), vector(feet.world[leg]))
+        wanted_velocity = vector(feet.wanted_velocity[leg])
+        command = vector(feet.wanted_acceleration[leg])
+        if not stance[leg]:
+            lag = minus(wanted_velocity, vector(feet.velocity[leg]))
+            command = plus(command, plus(scaled(kp, error), scaled(kd, lag)))
         # Acceleration of the foot in space at zero generalised acceleration, with u = J qd:
         #   omega x v + omega x (omega x l) + 2 omega x u + Jdot qd
         # the turning frame's share, centrifugal, Coriolis, drift; the first three are one cross product
         #   omega x (omega x l + 2 u + v).
-        _cross(rate, feet.local[leg], speed)
+        relative = applied(jacobian, vector(qd[3 * leg : 3 * leg + 3]))
+        coriolis = cross(rate, plus(cross(rate, local), plus(velocity, relative, 2.0)))
+        position, speed = along_base(rotation, error), along_base(rotation, wanted_velocity)
+        acceleration = minus(minus(along_base(rotation, command), coriolis), vector(feet.drift[leg, 0]))
         for i in range(3):
-            speed[i] += 2.0 * relative[i] + base[i]
-        _cross(rate, speed, coriolis)
-        for i in range(3):
-            position, velocity, acceleration = 0.0, 0.0, 0.0
-            for j in range(3):
-                position += rotation[j, i] * error[j]
-                velocity += rotation[j, i] * feet.wanted_velocity[leg, j]
-                acceleration += rotation[j, i] * command[j]
-            targets[row + i, 0] = position
-            targets[row + i, 1] = velocity
-            targets[row + i, 2] = acceleration - coriolis[i] - feet.drift[leg, 0, i]
+            targets[row + i, 0] = position[i]
+            targets[row + i, 1] = speed[i]
+            targets[row + i, 2] = acceleration[i]
         if stance[leg]:
             r_stance += 3
         else:
             r_swing += 3
 
 
-@njit_no_alloc
-def _cross(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
-    out[0] = a[1] * b[2] - a[2] * b[1]
-    out[1] = a[2] * b[0] - a[0] * b[2]
-    out[2] = a[0] * b[1] - a[1] * b[0]
-
-
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def base_task(
     feet: Feet,
     base: BaseState,
@@ -209,52 +204,35 @@ def base_task(
     rotation, wanted = feet.rotation, reference.blended
     rotation_error(rotation, reference.rotation, out[0])
     grounded = False
-    force = np.zeros(3)
-    moment = np.zeros(3)
-    arm_cross_force = np.empty(3)
+    force, moment = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     for leg in range(4):
         if feet.stance[leg]:
             grounded = True
-            _cross(plan.moment_arms[leg], plan.forces[leg], arm_cross_force)
-            for i in range(3):
-                force[i] += plan.forces[leg, i]
-                moment[i] += arm_cross_force[i]
-    force[2] -= GRAVITY * body.mass
-    share = gains[4]
-    rate, turned = base.angular_velocity, np.empty(3)
-    base_moment, planned_turn = np.empty(3), np.empty(3)
+            push = vector(plan.forces[leg])
+            force = plus(force, push)
+            moment = plus(moment, cross(vector(plan.moment_arms[leg]), push))
+    fx, fy, fz = force[0], force[1], force[2] - GRAVITY * body.mass
+    share, rate, centre = gains[4], vector(base.angular_velocity), vector(body.centre)
+    planned_turn = applied(body.inverse_inertia, along_base(rotation, moment))
+    centripetal, tangential = cross(rate, cross(rate, centre)), cross(planned_turn, centre)
+    error = minus(vector(wanted[0]), vector(base.position))
+    lag = minus(vector(wanted[1]), vector(base.linear_velocity))
+    pd = plus(times(gains[2], error), lag, gains[3])
+    planned = (share * fx / body.mass, share * fy / body.mass, share * fz / body.mass)
+    acceleration = along_base(rotation, plus(planned, pd, 1.0 - share))
+    acceleration = plus(acceleration, plus(tangential, centripetal), -share)
+    position_error = along_base(rotation, error)
+    velocity, angular_velocity = along_base(rotation, wanted[1]), along_base(rotation, wanted[2])
     for i in range(3):
-        base_moment[i] = 0.0
-        for j in range(3):
-            base_moment[i] += rotation[j, i] * moment[j]
-    for i in range(3):
-        planned_turn[i] = 0.0
-        for j in range(3):
-            planned_turn[i] += body.inverse_inertia[i, j] * base_moment[j]
-    _cross(rate, body.centre, turned)
-    centripetal, tangential = np.empty(3), np.empty(3)
-    _cross(rate, turned, centripetal)
-    _cross(planned_turn, body.centre, tangential)
-    for i in range(3):
-        position_error, velocity, angular_velocity, acceleration = 0.0, 0.0, 0.0, 0.0
-        for j in range(3):
-            error = wanted[0, j] - base.position[j]
-            position_error += rotation[j, i] * error
-            velocity += rotation[j, i] * wanted[1, j]
-            angular_velocity += rotation[j, i] * wanted[2, j]
-            pd = gains[2] * error + gains[3] * (wanted[1, j] - base.linear_velocity[j])
-            acceleration += rotation[j, i] * ((1.0 - share) * pd + share * force[j] / body.mass)
-        acceleration -= share * (tangential[i] + centripetal[i])
-        out[1, i] = position_error
-        out[2, i] = angular_velocity
-        out[3, i] = velocity
-        out[5, i] = acceleration if grounded else -GRAVITY * rotation[2, i]
-    for i in range(3):
-        pd = gains[0] * out[0, i] + gains[1] * (out[2, i] - base.angular_velocity[i])
-        out[4, i] = (1.0 - share) * pd + share * planned_turn[i] if grounded else 0.0
+        out[1, i] = position_error[i]
+        out[2, i] = angular_velocity[i]
+        out[3, i] = velocity[i]
+        out[5, i] = acceleration[i] if grounded else -GRAVITY * rotation[2, i]
+        turn = gains[0] * out[0, i] + gains[1] * (angular_velocity[i] - rate[i])
+        out[4, i] = (1.0 - share) * turn + share * planned_turn[i] if grounded else 0.0
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def joint_targets(
     share: float,
     plan: MpcPlan,
@@ -263,6 +241,7 @@ def joint_targets(
     base: BaseState,
     reference: BaseReference,
     joints: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    room: TaskRoom,
     out: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:
     """The kinematic level of one tick: from feet, base and the MPC's plan to joint targets.
@@ -275,16 +254,15 @@ def joint_targets(
         base: base state.
         reference: wanted motion of the base; its blended part is written.
         joints: angles and speeds, lowest and highest angle, `12` each, rad and rad/s.
+        room: for what is found on the way.
         out: wanted angles (within the joints' range) and speeds `12`, generalised acceleration `18`.
     """
     base_gains, swing_gains, blend, damping, body = gains
+    task, stack, solution = room
     blend_reference(plan.trajectory, share, blend, body.centre, reference)
-    task = np.empty((6, 3))
     base_task(feet, base, reference, plan, body, base_gains, task)
-    stack = TaskStack(np.empty((ROWS, 18)), np.empty(4, np.int64), np.empty((ROWS, 3)))
     q, qd, lower, upper = joints
     stack_tasks(feet, reference.velocity, task, qd, swing_gains, stack)
-    solution = np.empty((18, 3))
     solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
     q_wanted, qd_wanted, acceleration = out
     for i in range(18):

@@ -47,6 +47,24 @@ class Relaxation(NamedTuple):
     offset: FloatArray
 
 
+class TorqueRoom(NamedTuple):
+    """Room for what is found on the way to a solution.
+
+    Args:
+        base_block: mass matrix of the base, `6 x 6`, and its factor.
+        base_right: what the relaxation is made of, `6 x 13`.
+        factor: of H, `12 x 12`.
+        column: the solution as a column, `12 x 1`.
+        solution: forces in units of the robot's weight, `12`.
+    """
+
+    base_block: FloatArray
+    base_right: FloatArray
+    factor: FloatArray
+    column: FloatArray
+    solution: FloatArray
+
+
 class TorqueSettings(NamedTuple):
     """What the torque program is told, constant between two changes of the gains or of the largest force.
 
@@ -75,7 +93,7 @@ class TorqueAnswer(NamedTuple):
         relaxation: delta, `6`.
         torque: N m, within the limits, `12`.
         elimination: of the relaxation.
-        program: room for H of the program, `144`, in its first `n n` places; g, `12`.
+        program: H and g, `12 x 12` and `12`, of which the first n rows and columns are used.
     """
 
     forces: FloatArray
@@ -98,17 +116,22 @@ TORQUE = np.dtype(
         ("torque", "f8", 12),
         ("effect", "f8", (6, 12)),
         ("offset", "f8", 6),
-        ("hessian", "f8", 144),
+        ("hessian", "f8", (12, 12)),
         ("gradient", "f8", 12),
+        ("base_block", "f8", (6, 6)),
+        ("base_right", "f8", (6, 13)),
+        ("factor", "f8", (12, 12)),
+        ("column", "f8", (12, 1)),
+        ("solution", "f8", 12),
     ]
 )
-"""The parts of `TorqueSettings` and `TorqueAnswer` in one piece of memory."""
+"""The parts of `TorqueSettings`, `TorqueAnswer` and `TorqueRoom` in one piece of memory."""
 
 TorqueMemory = NDArray[np.uint8]
 """The bytes of one `TORQUE`, see `safebo.boundary.compiled`."""
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def torque_parts(memory: TorqueMemory) -> tuple[TorqueSettings, TorqueAnswer]:
     """Settings and answer in a memory."""
     m = memory.view(TORQUE)[0]
@@ -117,3 +140,10 @@ def torque_parts(memory: TorqueMemory) -> tuple[TorqueSettings, TorqueAnswer]:
     )
     elimination, program = Relaxation(m["effect"], m["offset"]), (m["hessian"], m["gradient"])
     return settings, TorqueAnswer(m["forces"], m["relaxation"], m["torque"], elimination, program)
+
+
+@njit_no_alloc(forceinline=True)
+def torque_room(memory: TorqueMemory) -> TorqueRoom:
+    """The room in a memory."""
+    m = memory.view(TORQUE)[0]
+    return TorqueRoom(m["base_block"], m["base_right"], m["factor"], m["column"], m["solution"])

@@ -19,7 +19,7 @@ import numpy as np
 
 from safebo.boundary.compiled import njit, njit_no_alloc
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.pyramid import friction_pyramid, inside_pyramid, scatter_forces
+from safebo.robots.quadruped.mpc.pyramid import friction_pyramid, inside_pyramid, scatter_step
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
 from safebo.robots.quadruped.wbc.torque_parts import (
     TORQUE,
@@ -27,8 +27,10 @@ from safebo.robots.quadruped.wbc.torque_parts import (
     TorqueAnswer,
     TorqueMemory,
     TorqueProblem,
+    TorqueRoom,
     TorqueSettings,
     torque_parts,
+    torque_room,
 )
 from safebo.types import FloatArray, IntArray
 
@@ -98,7 +100,7 @@ class TorqueProgram:
         """
         count, parts = int(np.count_nonzero(problem.stance)), tuple(problem)
         size, record = 3 * count, self._record[0]
-        hessian, gradient = self._hessian[: size * size].reshape(size, size), self._gradient[:size]
+        hessian, gradient = np.ascontiguousarray(self._hessian[:size, :size]), self._gradient[:size]
         pyramid = friction_pyramid(count, float(record["friction"]), float(record["max_force"]))
         if reason == OUTSIDE_PYRAMID:
             solution = _solved(hessian, gradient, *pyramid)
@@ -129,7 +131,7 @@ def _soft_rows(count: int) -> IntArray:
     return np.array([0] * (5 * count) + [8] * (3 * count), dtype=np.int32)
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def free_torques(problem: TorqueProblem, memory: TorqueMemory) -> int:
     """Solve the program without its constraints, and say whether what comes out keeps them.
 
@@ -143,30 +145,35 @@ def free_torques(problem: TorqueProblem, memory: TorqueMemory) -> int:
     count = 0
     for leg in range(4):
         count += 1 if problem.stance[leg] else 0
-    size = 3 * count
-    hessian = answer.program[0][: size * size].reshape(size, size)
-    gradient = answer.program[1][:size]
-    _build_torque_program(problem, settings, answer.elimination, hessian, gradient)
-    factor, solution = hessian.copy(), np.empty((size, 1))
+    size, room = 3 * count, torque_room(memory)
+    hessian, gradient = answer.program
+    _build_torque_program(count, problem, settings, answer.elimination, room, hessian, gradient)
     for i in range(size):
-        solution[i, 0] = -gradient[i]
-    solve_positive(factor, solution)
-    forces = solution[:, 0].copy()
+        room.column[i, 0] = -gradient[i]
+        for j in range(i + 1):
+            room.factor[i, j] = hessian[i, j]
+    solve_positive(size, 1, room.factor, room.column)
+    forces = room.solution[:size]
+    for i in range(size):
+        forces[i] = room.column[i, 0]
     if not inside_pyramid(forces, settings.friction, settings.max_force):
         return OUTSIDE_PYRAMID
     exceeded = _torque_from_forces(problem, settings, forces, answer)
     return OVER_LIMIT if exceeded else FOUND
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def _build_torque_program(
+    count: int,
     problem: TorqueProblem,
     settings: TorqueSettings,
     relaxation: Relaxation,
+    room: TorqueRoom,
     hessian: FloatArray,
     gradient: FloatArray,
 ) -> None:
-    """Eliminate the relaxation, delta = effect u + offset with u = forces / unit (vertical forces first).
+    """Write H and g for `count` standing legs, without the relaxation: delta = effect u + offset with u = forces / unit
+    (vertical forces first).
 
     With M_b[:, :6] = M_6 the base rows M_b a + M_6 delta + h_b = J_b^T f give
 
@@ -178,9 +185,7 @@ def _build_torque_program(
     mass_matrix, stance, rotation = problem.mass_matrix, problem.stance, problem.rotation
     weights, regularisation, unit = settings.weights, settings.regularisation, settings.unit
     effect, offset = relaxation.effect, relaxation.offset
-    count = hessian.shape[0] // 3
-    block = np.empty((6, 6))
-    right = np.zeros((6, 3 * count + 1))
+    block, right = room.base_block, room.base_right
     for i in range(6):
         for j in range(6):
             block[i, j] = mass_matrix[i, j]
@@ -204,7 +209,7 @@ def _build_torque_program(
             right[4, column] = z * fx - x * fz
             right[5, column] = x * fy - y * fx
         c += 1
-    solve_positive(block, right)
+    solve_positive(6, 3 * count + 1, block, right)
     n = 3 * count
     diagonal = 0.0
     for i in range(6):
@@ -287,7 +292,7 @@ def torque_from_forces(problem: TorqueProblem, solution: FloatArray, memory: Tor
     return _torque_from_forces(TorqueProblem(*problem), settings, solution, answer)
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def _torque_from_forces(
     problem: TorqueProblem, settings: TorqueSettings, solution: FloatArray, answer: TorqueAnswer
 ) -> bool:
@@ -303,7 +308,7 @@ def _torque_from_forces(
         for j in range(solution.shape[0]):
             value += elimination.effect[i, j] * solution[j]
         relaxation[i] = value
-    scatter_forces(solution, problem.stance.reshape(1, 4), settings.unit, forces.reshape(1, 4, 3))
+    scatter_step(solution, 0, problem.stance, settings.unit, forces)
     exceeded = False
     for i in range(12):
         value = problem.bias[6 + i]

@@ -18,7 +18,7 @@ from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
 from safebo.robots.quadruped.mpc.problem import RigidBody
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, equations_of_motion
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
-from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
+from safebo.robots.quadruped.wbc.tasks import ROWS, MpcPlan, TaskGains, TaskRoom, TaskStack, joint_targets
 from safebo.robots.quadruped.wbc.torque_parts import TorqueMemory, TorqueProblem
 from safebo.robots.quadruped.wbc.torque_qp import (
     FOUND,
@@ -45,6 +45,11 @@ LAW = np.dtype(
         ("acceleration", "f8", 18),
         ("position", "f8", 12),
         ("velocity", "f8", 12),
+        ("base_task", "f8", (6, 3)),  # see `TaskRoom`
+        ("jacobians", "f8", (ROWS, 18)),
+        ("sizes", "i8", 4),
+        ("targets", "f8", (ROWS, 3)),
+        ("solution", "f8", (18, 3)),
     ]
 )
 """What the law is told of gains and robot, and what a tick writes, in one piece of memory."""
@@ -174,7 +179,8 @@ def whole_body_tick(
     gains = TaskGains(m["base"], m["swing"], m["trajectory_blend"], DAMPING, body)
     plan, acceleration = MpcPlan(trajectory, forces, moment_arms), m["acceleration"]
     joints, out = (q, qd, m["lower"], m["upper"]), (m["position"], m["velocity"], acceleration)
-    joint_targets(share, plan, gains, feet, base, reference, joints, out)
+    room = TaskRoom(m["base_task"], TaskStack(m["jacobians"], m["sizes"], m["targets"]), m["solution"])
+    joint_targets(share, plan, gains, feet, base, reference, joints, room, out)
     table = LinkTable(m["trunk"], m["links"], parameters.geometry.legs, m["armature"])
     mass_matrix, bias = m["mass_matrix"], m["bias"]
     equations_of_motion(base.orientation, reference.velocity, q, qd, table, mass_matrix, bias)
