@@ -10,16 +10,15 @@ the margin in the state and the bound on the state's motion in one control perio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from safebo.boundary.compiled import njit
+from safebo.experiments.evidence.regions import Landscape, axis_of, landscape_of
 from safebo.robots.benchmarks.pendulum.dynamics import (
     acceleration,
     landscape,
@@ -34,60 +33,6 @@ from safebo.study.reading import load_study
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class SafeRegion:
-    """One connected part of the safe set.
-
-    Args:
-        label: in the label image, from 1.
-        share: of the box, by area.
-        best_objective: noise-free.
-        best_gains: kp (N m/rad) and kd (N m s/rad) of it.
-        best_margin: largest margin, rad/s.
-        holds_seed: whether the study's seed lies in it.
-    """
-
-    label: int
-    share: float
-    best_objective: float
-    best_gains: tuple[float, float]
-    best_margin: float
-    holds_seed: bool
-
-
-@dataclass(frozen=True)
-class Landscape:
-    """Margin (rad/s), objective and region label on a grid, each `len(kp) x len(kd)`; label 0 is unsafe."""
-
-    kp: FloatArray
-    kd: FloatArray
-    margin: FloatArray
-    objective: FloatArray
-    labels: NDArray[np.int64]
-    regions: tuple[SafeRegion, ...]
-
-    def region_of(self, kp: float, kd: float) -> int:
-        """Label of the grid point next to these gains."""
-        return int(self.labels[np.abs(self.kp - kp).argmin(), np.abs(self.kd - kd).argmin()])
-
-    @property
-    def seed_region(self) -> SafeRegion:
-        """The region that holds the seed."""
-        return next(region for region in self.regions if region.holds_seed)
-
-    @property
-    def best_region(self) -> SafeRegion:
-        """The region with the best objective."""
-        return max(self.regions, key=lambda region: region.best_objective)
-
-    def gap(self, first: int, second: int) -> float:
-        """Smallest distance between two regions, in the unit cube."""
-        steps = np.array([len(self.kp) - 1.0, len(self.kd) - 1.0])
-        outside = self.labels != first
-        distance = ndimage.distance_transform_edt(outside, sampling=1.0 / steps)
-        return float(distance[self.labels == second].min())
-
-
 def load() -> tuple[Study, PendulumEvaluator]:
     """The shipped study and its evaluator."""
     study = load_study("pendulum").study
@@ -96,8 +41,8 @@ def load() -> tuple[Study, PendulumEvaluator]:
 
 def gain_axes(study: Study, points: int) -> tuple[FloatArray, FloatArray]:
     """The grid's two axes, over the study's box."""
-    bounds = {p.name: p.bounds for p in study.parameters}
-    return np.linspace(*bounds["kp"], points), np.linspace(*bounds["kd"], points)
+    kp, kd = study.parameters
+    return axis_of(kp, points), axis_of(kd, points)
 
 
 def brute_force(points: int = 401) -> Landscape:
@@ -106,24 +51,8 @@ def brute_force(points: int = 401) -> Landscape:
     kp, kd = gain_axes(study, points)
     speed, cost = landscape(kp, kd, evaluator.pendulum.start, evaluator.pendulum.constants())
     margin, objective = evaluator.speed_limit - speed, -cost
-    labels, count = ndimage.label(margin >= 0)
     seed = study.seeds[0].parameters
-    at_seed = labels[np.abs(kp - seed["kp"]).argmin(), np.abs(kd - seed["kd"]).argmin()]
-    regions = []
-    for label in range(1, count + 1):
-        inside = labels == label
-        best = np.unravel_index(np.where(inside, objective, -np.inf).argmax(), objective.shape)
-        regions.append(
-            SafeRegion(
-                label=label,
-                share=float(inside.mean()),
-                best_objective=float(objective[best]),
-                best_gains=(float(kp[best[0]]), float(kd[best[1]])),
-                best_margin=float(margin[inside].max()),
-                holds_seed=bool(at_seed == label),
-            )
-        )
-    return Landscape(kp, kd, margin, objective, labels, tuple(regions))
+    return landscape_of((kp, kd), (False, False), margin, objective, (seed["kp"], seed["kd"]))
 
 
 @njit(cache=True)
@@ -220,18 +149,18 @@ def picture(shown: Landscape, path: Path) -> None:
     from matplotlib import pyplot
 
     study, _ = load()
-    seed = study.seeds[0].parameters
+    seed, (kp, kd) = study.seeds[0].parameters, shown.axes
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.8), layout="constrained", sharey=True)
     limit = float(np.abs(shown.margin[shown.margin >= 0]).max())
     levels = np.linspace(-limit, limit, 23)
-    drawn = axes[0].contourf(shown.kp, shown.kd, shown.margin.T, levels, cmap="RdBu", extend="both")
+    drawn = axes[0].contourf(kp, kd, shown.margin.T, levels, cmap="RdBu", extend="both")
     figure.colorbar(drawn, ax=axes[0], label="margin: speed limit minus largest |speed| (rad/s)")
     inside = shown.objective[shown.labels > 0]
     levels = np.linspace(float(inside.min()), 0.0, 21)
-    drawn = axes[1].contourf(shown.kp, shown.kd, shown.objective.T, levels, cmap="viridis", extend="min")
+    drawn = axes[1].contourf(kp, kd, shown.objective.T, levels, cmap="viridis", extend="min")
     figure.colorbar(drawn, ax=axes[1], label="objective")
     for axis in axes:
-        axis.contour(shown.kp, shown.kd, shown.margin.T, [0.0], colors="black", linewidths=1.5)
+        axis.contour(kp, kd, shown.margin.T, [0.0], colors="black", linewidths=1.5)
         axis.plot(seed["kp"], seed["kd"], "o", color="white", markeredgecolor="black", label="seed")
         for region in shown.regions:
             axis.plot(*region.best_gains, "*", markersize=14, color="orange", markeredgecolor="black")

@@ -21,6 +21,9 @@ go1_mpc = _HERE / "go1-mpc.yaml"
 go1_push = _HERE / "go1-push.yaml"
 """Gains of the Go1's footholds, MPC and swing legs, safe where it recovers from a push in time."""
 
+go1_shaker = _HERE / "go1-shaker.yaml"
+"""Stiffness and damping of a Go1's knees under a shaking machine: two islands of safe gains."""
+
 go2_trot = _HERE / "go2-trot.yaml"
 """Six joint gains of a trotting Go2, simulated or on the robot."""
 

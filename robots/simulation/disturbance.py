@@ -5,6 +5,7 @@ A `Disturbance` is plain data. The plant applies it; the controller never sees i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -39,17 +40,32 @@ def _require(holds: bool, name: str, allowed: str, value: object) -> None:
 
 @dataclass(frozen=True)
 class Push:
-    """A force on the trunk's centre of mass for a while.
+    """A force on the trunk's centre of mass for a while, constant or shaking.
 
     Args:
         time: start, s after the beginning of the walk.
         duration: s.
-        force: in the world frame, N, 3.
+        force: in the world frame, N, 3; what a shaking one reaches in either direction.
+        frequency: with which it shakes, as a sine from 0 on, Hz; 0: it does not.
+        rise: over which it grows evenly from nothing to `force`, s.
     """
 
     time: float
     duration: float
     force: Three
+    frequency: float = 0.0
+    rise: float = 0.0
+
+    def at(self, time: float) -> Three:
+        """The force at a time after the beginning of the walk (s), N, 3."""
+        if not self.time <= time < self.time + self.duration:
+            return 0.0, 0.0, 0.0
+        since = time - self.time
+        share = min(1.0, since / self.rise) if self.rise > 0.0 else 1.0
+        if self.frequency > 0.0:
+            share *= math.sin(2.0 * math.pi * self.frequency * since)
+        x, y, z = self.force
+        return share * x, share * y, share * z
 
 
 @dataclass(frozen=True)
@@ -314,16 +330,17 @@ def _several(key: str, value: Any, names: Sequence[str], missing: float | None) 
 
 def _push(index: int, value: Any) -> Push:
     where = f"pushes[{index}]"
-    if not isinstance(value, Mapping) or set(value) != {"time", "duration", "force"}:
+    needed, possible = {"time", "duration", "force"}, {"frequency", "rise"}
+    if not isinstance(value, Mapping) or not needed <= set(value) <= needed | possible:
         raise ValueError(
-            f"disturbance: {where} needs exactly time (s), duration (s) and force (N, 3), got {value!r}"
+            f"disturbance: {where} needs time (s), duration (s) and force (N, 3), and may have frequency (Hz) and "
+            f"rise (s), got {value!r}"
         )
     force = _several(f"{where}.force", value["force"], ("x", "y", "z"), 0.0)
-    return Push(
-        time=_number(f"{where}.time", value["time"]),
-        duration=_number(f"{where}.duration", value["duration"]),
-        force=(force[0], force[1], force[2]),
-    )
+    numbers = {key: _number(f"{where}.{key}", item) for key, item in value.items() if key != "force"}
+    for key in possible & numbers.keys():
+        _require(numbers[key] >= 0, f"{where}.{key}", "at least 0", numbers[key])
+    return Push(force=(force[0], force[1], force[2]), **numbers)
 
 
 def _slope(value: Any) -> Two:

@@ -262,8 +262,7 @@ class Simulation:
         force = self._external[self.index.base_body]
         force[:] = 0.0
         for push in self.disturbance.pushes:
-            if push.time <= now < push.time + push.duration:
-                force[:3] += push.force
+            force[:3] += push.at(now)
 
     def foot_contact(self) -> NDArray[np.bool_]:
         """Which feet touch the floor now, 4."""

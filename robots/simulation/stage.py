@@ -93,8 +93,7 @@ class Actor:
         """Force of the pushes that act in a row, world, N, `3`."""
         now, total = self.footage.record.time[row], np.zeros(3)
         for push in self.footage.world.pushes:
-            if push.time <= now < push.time + push.duration:
-                total += push.force
+            total += push.at(now)
         return total
 
     def add_to(self, scene: Any, row: int) -> None:

@@ -10,6 +10,7 @@ from safebo.experiments.evidence.pendulum_landscape import (
     measured_inter_sample,
     measured_lipschitz,
 )
+from safebo.experiments.evidence.regions import nearest
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ def test_the_facts_do_not_hang_on_the_limit(islands, shift):
     labels, count = ndimage.label(islands.margin + shift >= 0)
     assert count == 2
     seed = islands.seed_region.best_gains, islands.best_region.best_gains
-    where = [(abs(islands.kp - kp).argmin(), abs(islands.kd - kd).argmin()) for kp, kd in seed]
+    where = [nearest(islands.axes, islands.logs, gains) for gains in seed]
     assert labels[where[0]] != labels[where[1]]
 
 

@@ -24,6 +24,7 @@ from safebo.types import Trial
 
 NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "go1-push", "go2-trot", "go2-mpc", "go2-stand-up", "pendulum")
 ROBUST = str(studies.go1_robust)
+SHAKER = str(studies.go1_shaker)
 
 
 def test_all_are_registered() -> None:
@@ -40,13 +41,13 @@ def test_every_shipped_file_has_an_entry_point() -> None:
         assert getattr(studies, name.replace("-", "_")).stem == name
 
 
-@pytest.mark.parametrize("name", [*NAMES, ROBUST])
+@pytest.mark.parametrize("name", [*NAMES, ROBUST, SHAKER])
 def test_every_name_in_the_study_is_known_to_its_evaluator(name: str) -> None:
     file = load_study(name)
     file.check_evaluator(EvaluatorSource.of_file(file).make().info())
 
 
-@pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc", "go2-mpc", "go1-push"])
+@pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc", "go2-mpc", "go1-push", SHAKER])
 def test_the_initial_gains_are_safe_with_noise_and_without(name: str) -> None:
     study = load_study(name).study
     evaluator = EvaluatorSource(study).make()

@@ -55,6 +55,22 @@ def test_noise_is_on_off_or_itemised_and_its_delay_survives_switching_it_off():
 def test_pushes_are_read_with_their_units():
     gap = Disturbance.from_dict({"pushes": [{"time": 1, "duration": 0.2, "force": [0, 50, 0]}]})
     assert gap.pushes == (Push(1.0, 0.2, (0.0, 50.0, 0.0)),)
+    shaking = {"time": 0.2, "duration": 9, "force": [0, 0, 50], "frequency": 5, "rise": 0.8}
+    (read,) = Disturbance.from_dict({"pushes": [shaking]}).pushes
+    assert (read.frequency, read.rise) == (5.0, 0.8)
+
+
+def test_a_push_acts_in_its_time_grows_over_its_rise_and_shakes_as_a_sine():
+    steady = Push(1.0, 0.2, (1.0, -50.0, 0.0))
+    assert [steady.at(t) for t in (0.999, 1.0, 1.199, 1.2)] == [
+        (0.0, 0.0, 0.0), (1.0, -50.0, 0.0), (1.0, -50.0, 0.0), (0.0, 0.0, 0.0)
+    ]  # fmt: skip
+    shaking = Push(0.5, 10.0, (0.0, 0.0, 40.0), frequency=5.0)
+    quarters = [shaking.at(0.5 + n / 20)[2] for n in range(5)]
+    assert quarters == pytest.approx([0.0, 40.0, 0.0, -40.0, 0.0], abs=1e-9)
+    growing = Push(0.5, 10.0, (0.0, 0.0, 40.0), frequency=5.0, rise=1.0)
+    assert growing.at(0.75)[2] == pytest.approx(10.0)
+    assert growing.at(1.75)[2] == pytest.approx(40.0)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +91,19 @@ def test_pushes_are_read_with_their_units():
         ({"control_delay": 1.5}, "control_delay must be a whole number of ticks"),
         ({"foot_friction": 0}, "foot_friction must be positive"),
         ({"torque_speed_corner": 1.0}, "torque_speed_corner must be between 0 and 1"),
-        ({"pushes": [{"time": 1}]}, r"pushes\[0\] needs exactly time \(s\), duration \(s\) and force"),
+        (
+            {"pushes": [{"time": 1}]},
+            r"pushes\[0\] needs time \(s\), duration \(s\) and force \(N, 3\), and may have",
+        ),
+        ({"pushes": [{"time": 1, "duration": 1, "force": [0, 0, 1], "hertz": 5}]}, "may have frequency"),
+        (
+            {"pushes": [{"time": 1, "duration": 1, "force": [0, 0, 1], "frequency": -5}]},
+            r"pushes\[0\].frequency must be at least 0",
+        ),
+        (
+            {"pushes": [{"time": 1, "duration": 1, "force": [0, 0, 1], "rise": "slow"}]},
+            r"pushes\[0\].rise must be a finite number",
+        ),
         ({"pushes": "hard"}, "pushes must be a list"),
         ({"sensor_noise": 0.1}, "sensor_noise must be true, false or a mapping"),
         ({"sensor_noise": {"gyro": 1}}, "unknown key 'gyro'; known: joint_position_std"),

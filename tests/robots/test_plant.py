@@ -362,6 +362,19 @@ def test_a_push_gives_its_impulse_between_its_times_counted_from_the_walk():
     assert sum(gained) == pytest.approx(30.0 * 0.04, rel=0.01)
 
 
+def test_a_shaking_push_gives_the_impulse_of_half_a_sine_and_takes_it_back():
+    simulation = plant(pushes=[{"time": 0.0, "duration": 9.0, "force": [30.0, 0.0, 0.0], "frequency": 5.0}])
+    simulation.reset(base_height=5.0)
+    simulation.start_walk()
+    momentum = []
+    for _ in range(100):
+        simulation.apply(standing(0.0, 0.0))
+        mujoco.mj_subtreeVel(simulation.model, simulation.data)
+        momentum.append(ROBOT.mass * simulation.data.subtree_linvel[simulation.index.base_body, 0])
+    assert max(momentum) == pytest.approx(30.0 / (np.pi * 5.0), rel=0.01)
+    assert momentum[-1] == pytest.approx(0.0, abs=0.02)
+
+
 def test_control_rate_and_physics_rate_differ_when_they_must():
     slow = plant(rate=100.0)
     assert slow.substeps == 5
