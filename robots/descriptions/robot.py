@@ -6,9 +6,11 @@ hip, thigh, calf). Where a joint sits inside an engine is looked up by its name.
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +122,7 @@ class RobotModel:
         """A fresh `mujoco.MjModel`; `drawn` gives the one for pictures."""
         if drawn and self.draw is not None:
             return self.draw().compile()
-        return mujoco.MjModel.from_xml_string(self.mjcf)
+        return copy.copy(_mujoco_from_text(self.mjcf))
 
     def load_spec(self, drawn: bool = False) -> Any:
         """A fresh `mujoco.MjSpec`, to which more can be added; `drawn` gives the one for pictures."""
@@ -130,7 +132,7 @@ class RobotModel:
 
     def load_pinocchio(self) -> Any:
         """A fresh `pinocchio.Model` with a floating base. Its armature includes the rotors'."""
-        return _pinocchio_from_text(self.mjcf)
+        return _pinocchio_from_text(self.mjcf).copy()
 
     def mujoco_index(self, model: Any) -> MujocoIndex:
         """Indices of this robot in a MuJoCo model, looked up by name."""
@@ -262,6 +264,16 @@ def _mujoco_index(model: Any, joint_names: Sequence[str], robot: str) -> MujocoI
     )
 
 
+_KEPT_MODELS = 8
+"""Robots whose models are kept, to be copied: every walk takes new ones, and reading a text takes longer."""
+
+
+@lru_cache(_KEPT_MODELS)
+def _mujoco_from_text(text: str) -> Any:
+    return mujoco.MjModel.from_xml_string(text)
+
+
+@lru_cache(_KEPT_MODELS)
 def _pinocchio_from_text(text: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "robot.xml"

@@ -128,7 +128,8 @@ class Trajectory:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         try:
-            pq.write_table(table, partial, compression="zstd")
+            # measured numbers hardly repeat: a dictionary of them would cost two thirds of the time, and room
+            pq.write_table(table, partial, compression="zstd", use_dictionary=False)
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.boundary.kernels import radial_kernel
 
 FloatArray = NDArray[np.float64]
@@ -75,7 +75,7 @@ def informative_rows(
             f"{budget}, {lengthscale:g} and {spared:g}"
         )
     correlation = radial_kernel(kernel).correlation
-    n = len(rows)
+    n, columns = len(rows), np.ascontiguousarray(rows.T)
     most = min(int(budget), n)
     residual = np.ones(n)
     factor = np.empty((most, n))
@@ -87,10 +87,10 @@ def informative_rows(
             most = m
             break
         chosen[m], variance[m] = i, residual[i]
-        _distances(rows, i, lengthscale, factor[m])
+        _distances(columns, i, lengthscale, factor[m])
         factor[m] = correlation(factor[m], np)
         _condition(factor, m, i, residual)
-        residual[chosen[: m + 1]] = 0.0
+        residual[i] = 0.0  # and stays so
     return Subset(chosen[:most].copy(), variance[:most].copy(), residual)
 
 
@@ -121,19 +121,22 @@ def kept_rows(states: FloatArray, budget: int) -> IntArray:
     )
 
 
-@njit(cache=True)
-def _distances(rows: FloatArray, i: int, lengthscale: float, out: FloatArray) -> None:
-    """Of every row to row `i`, in lengthscales."""
-    n, k = rows.shape
-    for j in range(n):
-        total = 0.0
-        for c in range(k):
-            d = rows[j, c] - rows[i, c]
-            total += d * d
-        out[j] = np.sqrt(total) / lengthscale
+@njit_no_alloc
+def _distances(columns: FloatArray, i: int, lengthscale: float, out: FloatArray) -> None:
+    """Of every row to row `i`, in lengthscales; `columns` holds the rows' coordinates one after another, `k x n`."""
+    for j in range(out.shape[0]):
+        out[j] = 0.0
+    for c in range(columns.shape[0]):
+        column = columns[c]
+        place = column[i]
+        for j in range(out.shape[0]):
+            d = column[j] - place
+            out[j] += d * d
+    for j in range(out.shape[0]):
+        out[j] = np.sqrt(out[j]) / lengthscale
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _condition(factor: FloatArray, m: int, i: int, residual: FloatArray) -> None:
     """Turn row `m` of the factor from correlations with row `i` into its column, and take it from what is left.
 
