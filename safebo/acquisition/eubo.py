@@ -19,13 +19,13 @@ TINY = 1e-12
 
 
 def expected_best(
-    mean: Float[Tensor, " n"], other: Float[Tensor, ""], variance: Float[Tensor, " n"]
+    mean: Float[Tensor, " n"], other: Float[Tensor, "*n"], variance: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """`E max(a, b)` of jointly Gaussian a and b: `mu_a Phi(d / s) + mu_b Phi(-d / s) + s phi(d / s)`.
 
     Args:
         mean: of every a.
-        other: mean of b.
+        other: mean of b, or of every b.
         variance: of every `a - b`, s^2; d = mu_a - mu_b.
     """
     s = variance.clamp_min(TINY**2).sqrt()

@@ -202,6 +202,9 @@ class ObjectiveSpec(FunctionSpec):
     repeats: float = Field(default=0.1, ge=0, le=0.5)
     """So many of the pairs are asked once more, sides drawn anew, as what tells how consistent a person is; for
     `kind: preference`."""
+    pairs_per_walk: int = Field(default=1, ge=1, le=10)
+    """New pairs that are asked for every walk, for `kind: preference`: the walk beside the best one so far, then
+    earlier walks beside each other, those whose better one is expected to be best, which costs the robot nothing."""
 
 
 def quantity_of(function: FunctionSpec) -> str:

@@ -27,7 +27,7 @@ def preference_problems(study: Study, tuner: TunerSpec) -> Iterator[Problem]:
     """
     spec = study.objective
     if not prefers(study):
-        for key in ("indifference", "repeats"):
+        for key in ("indifference", "repeats", "pairs_per_walk"):
             if getattr(spec, key) != type(spec).model_fields[key].default:
                 yield Problem(
                     ("objective", key), "belongs to kind: preference; leave it out, or give the kind"

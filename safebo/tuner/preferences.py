@@ -1,8 +1,9 @@
 """What a person is asked, and what the answers say of the latent utility.
 
 Walks are compared within their context. Every walk that ran to its end with no margin below 0 is shown once beside the
-best one so far that is certified; a tenth of the pairs (`objective.repeats`) is shown again. Which walk is on which
-side is drawn by the tuner's seed. Margins and certificates know nothing of all this.
+best one so far that is certified; then earlier walks are compared with each other, those whose better one is expected
+to be best (`objective.pairs_per_walk`); a tenth of the pairs (`objective.repeats`) is shown again. Which walk is on
+which side is drawn by the tuner's seed. Margins and certificates know nothing of all this.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -114,11 +116,16 @@ class Questions:
     def _drawn_partner(self) -> bool:
         return self.study.tuner.method == RANDOM
 
-    def next(self, best: Callable[[str, Sequence[Trial]], Trial | None]) -> PreferenceQuestion | None:
-        """The question that waits; None where all walks were compared.
+    def next(
+        self,
+        best: Callable[[str, Sequence[Trial]], Trial | None],
+        best_pair: Callable[[Sequence[tuple[Trial, Trial]]], tuple[Trial, Trial]],
+    ) -> PreferenceQuestion | None:
+        """The question that waits; None where as many pairs were compared as there are to be.
 
         Args:
             best: of trials of a context, the certified one of the largest mean utility, None where none is certified.
+            best_pair: of pairs of trials, the one whose better one is expected to be best.
         """
         answers = self.history.answers
         number = len(answers) + 1
@@ -143,6 +150,24 @@ class Questions:
             partner = self._partner(number, name, earlier, best)
             if partner is not None:
                 return self._sided(number, record.trial.id, partner.id, name, None)
+        return self._further(number, pairs, best_pair)
+
+    def _further(
+        self,
+        number: int,
+        asked: Sequence[PreferenceQuestion],
+        best_pair: Callable[[Sequence[tuple[Trial, Trial]]], tuple[Trial, Trial]],
+    ) -> PreferenceQuestion | None:
+        """A pair of walks that were shown already, in the first context in which there are too few pairs for them."""
+        shown = [self.history.record(i).trial for i in sorted({i for q in asked for i in (q.left, q.right)})]
+        for name in dict.fromkeys(trial.context_name for trial in shown):
+            walks = [trial for trial in shown if trial.context_name == name]
+            known = {frozenset((q.left, q.right)) for q in asked if q.context_name == name}
+            left = [pair for pair in combinations(walks, 2) if frozenset(t.id for t in pair) not in known]
+            if left and len(known) < self.study.objective.pairs_per_walk * (len(walks) - 1):
+                drawn = left[int(self.rng("pair", number).integers(len(left)))]
+                a, b = drawn if self._drawn_partner else best_pair(left)
+                return self._sided(number, a.id, b.id, name, None)
         return None
 
     def answered(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from safebo.acquisition.eubo import expected_best
 from safebo.errors import EmptySafeSetError
 from safebo.models.interval_split import headline
 from safebo.study.preference_checks import prefers
@@ -63,6 +64,18 @@ def best_walk(state: TunerState, name: str, trials: Sequence[Trial]) -> Trial | 
         means = state.surrogate().posteriors[0].mean(torch.stack([state.encoding.row(t) for t in trials]))
     kept = [i for i, certificate in enumerate(certificates) if certificate.certified]
     return trials[max(kept, key=lambda i: float(means[i]))] if kept else None
+
+
+def best_pair(state: TunerState, pairs: Sequence[tuple[Trial, Trial]]) -> tuple[Trial, Trial]:
+    """The pair whose better one is expected to be best, `E max(u_a, u_b)`, the first of equal ones; see `eubo`."""
+    trials = list(dict.fromkeys(trial.id for pair in pairs for trial in pair))
+    row = {number: i for i, number in enumerate(trials)}
+    a, b = (torch.tensor([row[pair[side].id] for pair in pairs]) for side in (0, 1))
+    with torch.no_grad():
+        X = torch.stack([state.encoding.row(state.history.record(number).trial) for number in trials])
+        mean, covariance = state.surrogate().posteriors[0].joint(X)
+        variance = covariance.diagonal()[a] + covariance.diagonal()[b] - 2.0 * covariance[a, b]
+        return pairs[int(expected_best(mean[a], mean[b], variance).argmax())]
 
 
 def _recommendation(

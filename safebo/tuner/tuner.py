@@ -42,7 +42,7 @@ from safebo.tuner.intervals import interval_splits, intervals_at
 from safebo.tuner.planner import Planner
 from safebo.tuner.preferences import Questions
 from safebo.tuner.proposer import Proposal
-from safebo.tuner.recommended import best_certified, best_walk, predicted
+from safebo.tuner.recommended import best_certified, best_pair, best_walk, predicted
 from safebo.tuner.schedule import scheduled_context
 from safebo.tuner.threads import one_thread
 from safebo.tuner.tolerance import Tolerances, tolerances
@@ -233,7 +233,7 @@ class Tuner:
         if not prefers(self.study):
             return None
         with one_thread():
-            return self._questions.next(partial(best_walk, self._state))
+            return self._questions.next(partial(best_walk, self._state), partial(best_pair, self._state))
 
     def tell_preference(
         self, question: PreferenceQuestion | tuple[int, int], word: PreferenceWord

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,36 @@ def test_preferences_find_the_best_walk_and_margins_alone_certify() -> None:
     rows = np.array([[t.parameters["kp"], t.parameters["kd"]] for t in asked])
     assert np.array_equal(silent.bounds(rows, "slow")[:, 1], tuner.bounds(rows, "slow")[:, 1])
     assert not np.allclose(silent.bounds(rows, "slow")[:, 0], tuner.bounds(rows, "slow")[:, 0])
+
+
+def test_earlier_walks_are_compared_again_where_the_better_one_is_expected_to_be_best() -> None:
+    study = look_study(objective={"pairs_per_walk": 3, "repeats": 0.0})
+    tuner, rng = Tuner(study, seed=0), np.random.default_rng(0)
+    further = 0
+    for walk in range(1, 7):
+        trial = tuner.ask("slow")
+        tuner.tell(trial, Measurement("completed", margins=measured(trial, rng).margins))
+        while (question := tuner.question()) is not None:
+            told = {frozenset((a.question.left, a.question.right)) for a in tuner.history.answers}
+            sides = frozenset((question.left, question.right))
+            assert sides not in told
+            if any(walk in pair for pair in told):
+                further += 1
+                left = [p for p in map(frozenset, combinations(range(1, walk + 1), 2)) if p not in told]
+                assert better_of(tuner, sides) == max(better_of(tuner, pair) for pair in left)
+            tuner.tell_preference(question, said(question, tuner))
+    assert further > 5
+    assert len(tuner.history.answers) == 15  # three pairs per walk would be 15, and there are no more
+
+
+def better_of(tuner: Tuner, pair: frozenset[int]) -> float:
+    """`E max` of two utilities by quadrature over their difference."""
+    X = torch.stack([tuner.encoding.row(tuner.history.record(i).trial) for i in sorted(pair)])
+    mean, covariance = (v.numpy() for v in tuner._state.surrogate().posteriors[0].joint(X))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(201)
+    std = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
+    over = np.maximum(0.0, mean[0] - mean[1] + std * nodes) @ weights / weights.sum()
+    return round(float(mean[1] + over), 2)
 
 
 def test_a_restored_tuner_asks_and_compares_as_the_first_would_have() -> None:
