@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from safebo.boundary.compiled import njit_no_alloc
+from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.sensor_legs import feet_now, standing_feet, stride_heights, up_of
 from safebo.robots.quadruped.sensor_memory import (
@@ -45,7 +45,7 @@ from safebo.types import FloatArray
 _NAN = math.nan
 
 
-@njit_no_alloc
+@njit(cache=True)
 def look(
     memory: SensorMemory,
     legs: FloatArray,
@@ -105,7 +105,7 @@ def look(
     _note_imu(m["imu"], quaternion, gyroscope, accelerometer)
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _note_imu(
     imu: FloatArray, quaternion: FloatArray, gyroscope: FloatArray, accelerometer: FloatArray
 ) -> None:
@@ -115,7 +115,7 @@ def _note_imu(
         imu[4 + k], imu[7 + k] = gyroscope[k], accelerometer[k]
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _begin(memory: SensorMemory, torque: FloatArray, target: FloatArray) -> None:
     """Nothing is known but this state."""
     m = memory.view(SENSORS)[0]
@@ -130,7 +130,7 @@ def _begin(memory: SensorMemory, torque: FloatArray, target: FloatArray) -> None
     _forget(memory)
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _forget(memory: SensorMemory) -> None:
     """What goes by sums begins anew."""
     m = memory.view(SENSORS)[0]
@@ -144,7 +144,7 @@ def _forget(memory: SensorMemory) -> None:
     m["carried"][:] = 0.0
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _frozen(
     memory: SensorMemory,
     step: float,
@@ -189,7 +189,7 @@ def _frozen(
     found[ENCODERS] = _lasting(m["all_same"], all_same and any_moved, step)
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _lasting(count: FloatArray, same: bool, step: float) -> float:
     """For how long a value has been the same, s; counted up in `count`, and 0 before enough states have said so."""
     if not same:
@@ -200,7 +200,7 @@ def _lasting(count: FloatArray, same: bool, step: float) -> float:
     return float(count[0]) if count[1] >= FROZEN_STATES else 0.0
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _pace(memory: SensorMemory, step: float) -> None:
     """Shortest and longest step of the robot's clock from one state to the next, of the last ones, s."""
     m = memory.view(SENSORS)[0]
@@ -214,7 +214,7 @@ def _pace(memory: SensorMemory, step: float) -> None:
     found[SHORT], found[LONG] = short, long
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _angles(memory: SensorMemory, step: float, q: FloatArray, qd: FloatArray) -> None:
     """By how much a joint's angle has changed otherwise than its speed says, rad."""
     m = memory.view(SENSORS)[0]
@@ -238,7 +238,7 @@ def _angles(memory: SensorMemory, step: float, q: FloatArray, qd: FloatArray) ->
         found[ANGLE] = worst
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _turning(memory: SensorMemory, step: float, quaternion: FloatArray, gyroscope: FloatArray) -> None:
     """By how much the attitude has changed otherwise than the gyroscope says, rad."""
     m = memory.view(SENSORS)[0]
@@ -269,7 +269,7 @@ def _turning(memory: SensorMemory, step: float, quaternion: FloatArray, gyroscop
     old[0], old[1], old[2], old[3] = e0, e1, e2, e3
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _reach(memory: SensorMemory, q: FloatArray, target: FloatArray, kp: FloatArray) -> None:
     """How many times as far as the joint its target has gone, of joints whose target has gone far."""
     m = memory.view(SENSORS)[0]
@@ -296,7 +296,7 @@ def _reach(memory: SensorMemory, q: FloatArray, target: FloatArray, kp: FloatArr
     found[REACH] = worst
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _gravity(
     memory: SensorMemory,
     step: float,
@@ -332,7 +332,7 @@ def _gravity(
         found[MOVING] = angle
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _smoothed_gravity(
     means: FloatArray,
     step: float,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from safebo.boundary.compiled import njit_no_alloc
+from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.quadruped.sensor_memory import (
     APART,
@@ -23,7 +23,7 @@ from safebo.robots.quadruped.sensor_memory import (
 from safebo.types import FloatArray
 
 
-@njit_no_alloc
+@njit(cache=True)
 def up_of(quaternion: FloatArray) -> tuple[float, float, float]:
     """The world's vertical in the trunk frame."""
     w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
@@ -31,7 +31,7 @@ def up_of(quaternion: FloatArray) -> tuple[float, float, float]:
     return 2.0 * (x * z - w * y) / s, 2.0 * (y * z + w * x) / s, 1.0 - 2.0 * (x * x + y * y) / s
 
 
-@njit_no_alloc
+@njit(cache=True)
 def feet_now(memory: SensorMemory, legs: FloatArray, q: FloatArray, qd: FloatArray) -> None:
     """Feet and their Jacobians now."""
     m = memory.view(SENSORS)[0]
@@ -42,7 +42,7 @@ def feet_now(memory: SensorMemory, legs: FloatArray, q: FloatArray, qd: FloatArr
         )
 
 
-@njit_no_alloc
+@njit(cache=True)
 def standing_feet(
     memory: SensorMemory,
     step: float,
@@ -81,7 +81,7 @@ def standing_feet(
     _plane(memory)
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _plane(memory: SensorMemory) -> None:
     """The plane through the feet: by how much they miss it, m, and its angle to the horizontal, rad."""
     m = memory.view(SENSORS)[0]
@@ -123,7 +123,7 @@ def _plane(memory: SensorMemory) -> None:
     found[SLOPE] = math.atan(math.sqrt(pa * pa + pb * pb))
 
 
-@njit_no_alloc
+@njit(cache=True)
 def stride_heights(
     memory: SensorMemory, step: float, quaternion: FloatArray, torque: FloatArray, walking: bool
 ) -> None:
@@ -162,7 +162,7 @@ def stride_heights(
         m["blame"][WHICH_STRIDE] = float(worst)
 
 
-@njit_no_alloc
+@njit(cache=True)
 def _load(j: FloatArray, torque: FloatArray, x: float, y: float, z: float) -> float:
     """The vertical part of the ground's force on a foot, N, from the torques of its leg: -J^-T tau."""
     # rows of the inverse's transpose by cross products of the Jacobian's columns
