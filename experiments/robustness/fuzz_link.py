@@ -87,7 +87,7 @@ def settings(seed: int = 0) -> list[Setting]:
             spy = world.client("intruder")
             spy.connect()
             client.pump(0.02)
-            found.append(Setting(state, leased, (world, client), spy._session))
+            found.append(Setting(state, leased, (world, client), spy.channel.session))
     return found
 
 
@@ -104,7 +104,7 @@ class Intruder:
     def __init__(self, setting: Setting, tap: Tap, client: GuardianClient, seed: int) -> None:
         self.random = random_module.Random(seed)
         self._setting, self._tap = setting, tap
-        self._honest, self._epoch = client._session, client.epoch
+        self._honest, self._epoch = client.channel.session, client.epoch
         self._sequence = 100
         self._kinds = (
             self._noise, self._damaged, self._repeated, self._replayed, self._other_key, self._body,
@@ -237,8 +237,8 @@ def storm(setting: Setting, count: int, ticks: int, seed: int, findings: Finding
     """One storm from the setting's beginning, at most so many messages and ticks; how many were sent."""
     world, client = setting.scene[0].copy(setting.scene[1])
     reference, reference_client = setting.scene[0].copy(setting.scene[1])
-    tap = Tap(client._transport)
-    client._transport = tap
+    tap = Tap(client.channel.transport)
+    client.channel.transport = tap
     intruder = Intruder(setting, tap, client, seed)
     sent, stopped = 0, False
     for k in range(ticks):

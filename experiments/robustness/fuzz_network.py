@@ -204,7 +204,7 @@ def link(count: int, setting: Setting, seed: int, findings: Findings) -> None:
     valid.pump(0.1)
     spy = GuardianClient(Ticking(ends["intruder"]), KEY, "intruder", 5, world.time)
     spy.connect()
-    intruder = Intruder(replace(setting, intruder=spy._session), tap, valid, seed)
+    intruder = Intruder(replace(setting, intruder=spy.channel.session), tap, valid, seed)
     sent, before = 0, valid.counters.states
     try:
         while sent < count:
@@ -216,7 +216,7 @@ def link(count: int, setting: Setting, seed: int, findings: Findings) -> None:
             sent += BATCH
             tick()
             g = world.guardian
-            if g.state is not setting.state or g.lease.session != valid._session or g.command.kp.any():
+            if g.state is not setting.state or g.lease.session != valid.channel.session or g.command.kp.any():
                 findings.fault(f"link over UDP: {g.state.name}, the lease is with {g.lease.name or 'nobody'}")
                 break
         if valid.counters.states - before < sent // BATCH // 10:

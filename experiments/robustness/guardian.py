@@ -126,7 +126,7 @@ def stays(world: World, client: GuardianClient, stiffness: float = TRIAL_STIFFNE
     for k in range(60):
         if k % 10 == 0:
             for request in (m.Stand(), m.Start(token=world.guardian.run.token, duration=1.0), m.Arm(trial=2)):
-                client._send(replace(request, request=client._next_id(), epoch=client.epoch))
+                client.channel.send(replace(request, request=client._next_id(), epoch=client.epoch))
         beat(client)
         command = world.tick()
         now = severities.get(world.state, 0)

@@ -28,8 +28,6 @@ from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
-from safebo.hardware.link.frame import Frame, seal
-from safebo.hardware.link.messages import RequestMessage, Stop
 from safebo.hardware.link.proxy import FaultProxy, Faults
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
@@ -285,12 +283,6 @@ class World:
         self.standing(client)
         client.start(self.armed(client), duration)
         client.pump(TROT.settle + 0.1)
-
-
-def packet(client: GuardianClient, body: Stop | RequestMessage) -> bytes:
-    """A message of a client's session, sealed."""
-    client._sequence += 1
-    return seal(Frame(body.KIND, client._session, client._sequence, body.pack()), KEY)
 
 
 class _Wire:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from safebo.experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
-from safebo.experiments.robustness.guardian_world import PERIOD, packet
+from safebo.experiments.robustness.guardian_world import PERIOD
 from safebo.experiments.robustness.soak_world import STATE_HOLD, STATE_SIT, Promise, SoakWorld, Trouble
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response
@@ -126,7 +126,7 @@ def _stop(rng: np.random.Generator, world: SoakWorld) -> Trouble:
     response = (Response.HOLD, Response.SIT, Response.DAMP)[level - 1]
 
     def begin(world: SoakWorld) -> None:
-        world.raw.append((world.viewer.name, packet(world.viewer, Stop(level, "soak"))))
+        world.raw.append((world.viewer.name, world.viewer.channel.sealed(Stop(level, "soak"))))
 
     return Trouble(f"stop, level {level}", (Promise(response, 0),), 5, begin)
 

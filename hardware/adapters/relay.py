@@ -10,7 +10,7 @@ from safebo.hardware.adapters.relayed_walker import RelayedWalker
 from safebo.hardware.constants import ANSWER_BUDGET_S, VIRTUAL_BUDGET_S
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.bounds import ControllerGains
-from safebo.hardware.link.client import Transport
+from safebo.hardware.link.channel import Transport
 from safebo.hardware.link.udp import LOOPBACK, UdpTransport
 from safebo.robots.controllers.controller_file import ControllerFile, read_controller_file
 from safebo.robots.controllers.ports import gain_port, gains_file, own_process

@@ -26,7 +26,7 @@ from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.motion import STAND_KD, STAND_KP
 from safebo.hardware.guardian.walker import NotInTickError, SpeedCommand, Walk
-from safebo.hardware.link.client import Transport
+from safebo.hardware.link.channel import Transport
 from safebo.robots.controllers.datagrams import (
     GainSet,
     Mode,

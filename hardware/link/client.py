@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -26,11 +25,11 @@ from safebo.hardware.constants import (
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.states import Response
 from safebo.hardware.link import messages as m
+from safebo.hardware.link.channel import ClientChannel, Transport
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, gains_digest, pack_gains
-from safebo.hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
-from safebo.hardware.link.layout import Body, BodyError
+from safebo.hardware.link.frame import VERSION
+from safebo.hardware.link.layout import Body
 from safebo.hardware.link.messages import (
-    FROM_GUARDIAN,
     PIECE,
     Code,
     Heartbeat,
@@ -42,18 +41,6 @@ from safebo.hardware.link.messages import (
     Welcome,
 )
 from safebo.types import FloatArray
-
-
-class Transport(Protocol):
-    """Carries packets, or loses them."""
-
-    def send(self, data: bytes) -> None:
-        """One packet."""
-        ...
-
-    def receive(self, timeout: float) -> bytes | None:
-        """The next packet within `timeout` seconds."""
-        ...
 
 
 class RefusedError(LinkError):
@@ -78,16 +65,6 @@ class _Pending:
     pause: float = FIRST_RETRY_S
 
 
-@dataclass
-class ClientCounters:
-    """What the client met: packets refused, requests sent again, States received, sequence of the newest."""
-
-    refused: int = 0
-    retries: int = 0
-    states: int = 0
-    newest: int = 0
-
-
 class GuardianClient:
     """Speaks to one guardian.
 
@@ -101,6 +78,7 @@ class GuardianClient:
 
     Attributes:
         time: its clock.
+        channel: its packets.
         welcome: what the guardian said of itself.
         state: the newest State, or None.
     """
@@ -114,14 +92,14 @@ class GuardianClient:
         clock: Callable[[], float] = time.monotonic,
         nonce: Callable[[], int] = lambda: secrets.randbits(64),
     ) -> None:
-        self._transport, self._key, self.name, self._every = transport, checked_key(key), name, every
-        self.time, self._nonce = clock, nonce
-        self._session = self._sequence = self._request = 0
+        self.channel = ClientChannel(transport, key)
+        self.name, self._every, self.time, self._nonce = name, every, clock, nonce
+        self._request = 0
         self._beat = -np.inf
         self.epoch = 0
         self.welcome: Welcome | None = None
         self.state: StateMessage | None = None
-        self.counters = ClientCounters()
+        self.counters = self.channel.counters
         self.on_state: Callable[[StateMessage], None] = lambda _state: None
 
     # -- session --------------------------------------------------------------------------------------
@@ -132,16 +110,18 @@ class GuardianClient:
         Raises:
             LinkError: nobody answers: no guardian there, another key, or another protocol version.
         """
-        self._session = self._sequence = self.epoch = self.counters.newest = 0
+        self.channel.begin(0)
+        self.epoch = self.counters.newest = 0
         hello = Hello(self._nonce(), VERSION, VERSION, self.name)
         end, due, pause = self.time() + patience, -np.inf, FIRST_RETRY_S
         while self.time() < end:
             if self.time() >= due:
-                self._send(hello)
+                self.channel.send(hello)
                 due, pause = self.time() + pause, min(LAST_RETRY_S, 2.0 * pause)
             body = self._receive(min(due, end) - self.time())
             if isinstance(body, Welcome) and body.nonce == hello.nonce:
-                self.welcome, self._session, self._sequence = body, body.session, 0
+                self.welcome = body
+                self.channel.begin(body.session)
                 return body
         raise LinkError(
             f"no guardian answered within {patience:g} s: is it running there, with this key, and with "
@@ -234,7 +214,7 @@ class GuardianClient:
                 )
             if now >= item.due:
                 self.counters.retries += now > item.started
-                self._send(item.request)
+                self.channel.send(item.request)
                 item.due, item.pause = now + item.pause, min(LAST_RETRY_S, 2.0 * item.pause)
 
     def acquire(self) -> int:
@@ -354,16 +334,14 @@ class GuardianClient:
         self, level: Response = Response.DAMP, reason: str = "", patience: float = STOP_TIMEOUT_S
     ) -> bool:
         """Software stop, sent again until a State shows it; whether one did in time. Needs no lease."""
-        end, first = self.time() + patience, self._sequence + 1
+        end, first = self.time() + patience, self.channel.sequence + 1
         wire = {Response.HOLD: 1, Response.SIT: 2}.get(level, 3)
         while self.time() < end:
-            self._send(Stop(wire, reason))
+            self.channel.send(Stop(wire, reason))
             self.pump(HEARTBEAT_S)
             if self.state is not None and self.state.stop_seen >= first:
                 return True
         return False
-
-    # -- packets --------------------------------------------------------------------------------------
 
     def _welcomed(self) -> Welcome:
         if self.welcome is None:
@@ -374,36 +352,16 @@ class GuardianClient:
         self._request = self._request % 0xFFFFFFFF + 1
         return self._request
 
-    def _send(self, body: Body) -> None:
-        self._sequence += 1
-        self._transport.send(seal(Frame(body.KIND, self._session, self._sequence, body.pack()), self._key))
-
     def _keep_alive(self) -> None:
         now = self.time()
-        if self._session and now - self._beat >= HEARTBEAT_S:
+        if self.channel.session and now - self._beat >= HEARTBEAT_S:
             self._beat = now
-            self._send(Heartbeat(self.epoch, self.counters.newest, self._every))
+            self.channel.send(Heartbeat(self.epoch, self.counters.newest, self._every))
 
     def _receive(self, timeout: float) -> Body | None:
         """The next message, None when none came or it was refused; a State is kept."""
-        data = self._transport.receive(max(0.0, timeout))
-        if data is None:
-            return None
-        try:
-            frame = open_packet(data, self._key)
-            body = FROM_GUARDIAN[frame.kind].unpack(frame.body)
-        except (FrameError, BodyError, KeyError):
-            self.counters.refused += 1
-            return None
-        if isinstance(body, Welcome):
-            return body
-        overtaken = isinstance(body, StateMessage) and frame.sequence <= self.counters.newest
-        if frame.session != self._session or overtaken:
-            self.counters.refused += 1
-            return None
+        body = self.channel.receive(timeout)
         if isinstance(body, StateMessage):
-            self.counters.newest = frame.sequence
-            self.counters.states += 1
             self.state = body
             self.on_state(body)
         return body

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from safebo.experiments.robustness.guardian_world import PERIOD, World, packet
+from safebo.experiments.robustness.guardian_world import PERIOD, World
 from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian import process
 from safebo.hardware.guardian.process import GuardianProcess
@@ -65,7 +65,7 @@ class Stubborn:
         ]
         asked = wanted[len(self.states) % len(wanted)]
         asked = type(asked)(**{**asked.__dict__, "request": client._next_id(), "epoch": guardian.lease.epoch})
-        return [(ADDRESS, packet(client, asked))]
+        return [(ADDRESS, client.channel.sealed(asked))]
 
     def write(self, command: Any) -> None:
         self.world.robot.apply(command)

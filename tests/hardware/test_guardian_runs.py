@@ -94,7 +94,7 @@ def test_stop_wins_without_a_lease_and_is_cleared_in_two_steps(running) -> None:
     world, client = running
     viewer = world.client("viewer")
     viewer.connect()
-    viewer._send(m.Stop(3, "a person"))
+    viewer.channel.send(m.Stop(3, "a person"))
     client.pump(0.02)
     assert world.state is State.DAMP_LATCHED
     assert answered(world.command, Response.DAMP)
@@ -161,7 +161,7 @@ def _ask(world, client, name: str) -> None:
     if name.startswith("stop"):
         body = m.Stop(int(name[4]))
     if body is not None:
-        client._send(body)
+        client.channel.send(body)
 
 
 def _level(seen: RobotObservation) -> None:

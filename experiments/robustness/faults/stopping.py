@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safebo.experiments.robustness.faults.bench import TICK, damps
 from safebo.experiments.robustness.faults.report import Report, fault
-from safebo.experiments.robustness.guardian_world import World, packet
+from safebo.experiments.robustness.guardian_world import World
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.observation import RobotObservation
@@ -60,7 +60,7 @@ def stops_switched_off(report: Report) -> None:
         world = World(0, limits=loosest)
         client = world.client()
         world.running(client)
-        world.raw = [("tuner", packet(client, m.Stop(level, "")))]
+        world.raw = [("tuner", client.channel.sealed(m.Stop(level, "")))]
         command = world.tick()
         report.expect(world.state is state, f"level {level}: {world.state.name}")
         report.expect(level < 3 or damps(world.state, command), "no damping")

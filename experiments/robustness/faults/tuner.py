@@ -25,7 +25,7 @@ from safebo.experiments.robustness.faults.bench import (
 )
 from safebo.experiments.robustness.faults.report import Report, fault
 from safebo.experiments.robustness.faults.states import injected
-from safebo.experiments.robustness.guardian_world import TROT, World, packet
+from safebo.experiments.robustness.guardian_world import TROT, World
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import State
@@ -391,9 +391,11 @@ def stop_wins(report: Report) -> None:
     world.raw = [
         (
             "tuner",
-            packet(client, m.Start(token=token, duration=5.0, request=client._next_id(), epoch=client.epoch)),
+            client.channel.sealed(
+                m.Start(token=token, duration=5.0, request=client._next_id(), epoch=client.epoch)
+            ),
         ),
-        ("somebody", packet(other, m.Stop(3, "in the middle"))),
+        ("somebody", other.channel.sealed(m.Stop(3, "in the middle"))),
     ]
     command = world.tick()
     report.expect(damps(world.state, command), f"the start won: {world.state.name}")
