@@ -7,34 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from safebo.boundary.monitor import BoundaryMonitor
-from safebo.hardware.constants import (
-    APPROVAL_TIMEOUT_S,
-    BRAKE_TIME_S,
-    PUMP_TIME_S,
-    TRIAL_END_TIMEOUT_S,
-    UNKNOWN_BYTE,
-)
-from safebo.hardware.errors import HardwareError, HardwareInputError, LinkError
+from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
-from safebo.hardware.guardian.states import Response, State
-from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
-from safebo.hardware.link.arrays import monitor_upload
-from safebo.hardware.link.client import GuardianClient, RefusedError
 from safebo.hardware.link.describe import describe
-from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.records.robot_drawing import RobotDrawing
 from safebo.hardware.tuning import preflight
 from safebo.hardware.tuning.addresses import commands_of, latch_watch, network_session
 from safebo.hardware.tuning.disk import Disk
 from safebo.hardware.tuning.own_controller import controller_of
+from safebo.hardware.tuning.readings import READINGS, readings_of, without_readings
 from safebo.hardware.tuning.recording import (
     TrialRecorder,
     digest,
@@ -43,12 +28,12 @@ from safebo.hardware.tuning.recording import (
     trial_metadata,
 )
 from safebo.hardware.tuning.risen import RisenWatch
+from safebo.hardware.tuning.robot_trial import RobotTrial
 from safebo.hardware.tuning.running_walk import RunningWalk
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
 from safebo.hardware.tuning.viewing import view
-from safebo.robots.evaluation.evaluator import CONTEXTS, RAMP, LeggedEvaluator
-from safebo.robots.quadruped.controller import SETTLE
+from safebo.robots.evaluation.evaluator import CONTEXTS, LeggedEvaluator
 from safebo.types import (
     Check,
     Ended,
@@ -58,18 +43,10 @@ from safebo.types import (
     Measurement,
     Monitor,
     NotStartedError,
-    QuantityInfo,
     RobotAddress,
     Trial,
     TrialUnknownError,
-    trial_hash,
 )
-
-READINGS = (
-    QuantityInfo("robot.battery", "%", "state of charge"),
-    QuantityInfo("robot.hottest_motor", "deg C", "temperature of the hottest motor"),
-)
-"""Context variables that are read before a trial (`measured` in a study)."""
 
 
 class RobotEvaluator:
@@ -175,9 +152,7 @@ class RobotEvaluator:
         """What the guardian says of battery and motors now; without what the robot does not say."""
         self._session.open()
         with self._session.client() as client:
-            seen = client.status()
-        said = zip(READINGS, (seen.battery, seen.hottest), strict=True)
-        return {reading.name: float(value) for reading, value in said if value != UNKNOWN_BYTE}
+            return readings_of(client.status())
 
     def close(self) -> str:
         """Lie down and give the lease back; how the robot was left, for people."""
@@ -203,11 +178,23 @@ class RobotEvaluator:
     def _evaluated(
         self, disk: Disk, risen: RisenWatch, ledger: Ledger, trial: Trial, monitor: Monitor | None
     ) -> Measurement:
+        robot = f"{self._welcome.robot} {self._welcome.serial}"
+        sent = RobotTrial(
+            trial,
+            self._legged,
+            self._values,
+            self._table.identity,
+            robot,
+            ledger,
+            disk,
+            self._stops,
+            damps=not self._session.background,
+        )
         try:
             self._session.open()
             with self._session.client() as client, risen.watching(client):
                 get_ready(client, self._address.clears, commands_of(self._address))
-                token = self._arm(client, disk, ledger, trial, monitor)
+                token = sent.arm(client, monitor)
                 told = describe(client)
                 recorder = disk.during(client, lambda: self._recorder(told, ledger, trial))
         except (HardwareError, OSError) as error:
@@ -215,10 +202,14 @@ class RobotEvaluator:
         running = None
         if trial.early_end is not None and monitor is None:
             running = RunningWalk(
-                self._legged, trial, _set(trial.context), trial.early_end, 1.0 / self._welcome.rate
+                self._legged,
+                trial,
+                without_readings(trial.context),
+                trial.early_end,
+                1.0 / self._welcome.rate,
             )
         with self._session.client() as client:
-            ended, rows, why = self._walk(client, disk, ledger, trial, token, recorder, running)
+            ended, rows, why = sent.walk(client, token, recorder, self._name(recorder), running)
         # From here on the robot stands and heartbeats go on by themselves.
         disk.close()
         measurement = self._keep(ledger, trial, recorder, ended, rows, why)
@@ -256,108 +247,11 @@ class RobotEvaluator:
         gains = self._legged.settings.gains.replace(dict(parameters))
         return tuple(gains[name] for name in self._table.names)
 
-    def _arm(
-        self, client: GuardianClient, disk: Disk, ledger: Ledger, trial: Trial, monitor: Monitor | None
-    ) -> int:
-        """Send the trial, verify it, and arm it; the token that starts it."""
-        gains = self._values(trial.parameters)
-        gait = self._legged.gait(_set(trial.context))
-        offsets = (gait.offset_fl, gait.offset_rr, gait.offset_rl)
-        walk = WalkDescription(
-            (gait.duty_factor, gait.stride_duration, *offsets), self._legged.settings.velocity, RAMP, SETTLE
-        )
-        client.reset_trial()
-        client.set_gains(gains)
-        client.set_walk(walk)
-        backups: list[tuple[float, ...]] = []
-        description: MonitorDescription | None = None
-        if monitor is not None:
-            if not isinstance(monitor, BoundaryMonitor):
-                raise NotStartedError(
-                    f"a monitor of kind {type(monitor).__name__} cannot be sent to the robot"
-                )
-            backups = [self._values(b) for b in monitor.backups]
-            for slot, values in enumerate(backups, 1):
-                client.set_gains(values, slot)
-            data, description = monitor_upload(monitor)
-            client.set_monitor(data, description)
-        about = f"{self._welcome.robot} {self._welcome.serial}"
-
-        def keep() -> None:
-            self._approved(ledger, trial)
-            ledger.commit(trial.id, "ARMED", about, hash=trial_hash(trial))
-
-        disk.during(client, keep)
-        digest = trial_digest(self._table.identity, gains, backups, walk, description)
-        try:
-            return client.arm(trial.id, digest)
-        except LinkError as error:
-            words = str(error)
-            disk.during(client, lambda: ledger.commit(trial.id, "REFUSED", words))
-            raise
-
-    def _approved(self, ledger: Ledger, trial: Trial) -> None:
-        """Refuse a trial that is not the one approved, or was approved too long ago."""
-        state, data = ledger.last(trial.id)
-        if state != "APPROVED" or data.get("hash") != trial_hash(trial):
-            raise NotStartedError("these gains were not approved")
-        age = time.monotonic() - float(data["monotonic"])
-        if not 0 <= age <= APPROVAL_TIMEOUT_S:
-            raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL_TIMEOUT_S:g} s")
-
     def _recorder(self, told: Mapping[str, Any], ledger: Ledger, trial: Trial) -> TrialRecorder:
         assert self._folder is not None
         gains = dict(zip(self._table.names, self._values(trial.parameters), strict=True))
         about = trial_metadata(trial, gains, self._legged.settings.seconds, told)
         return new_recorder(self._folder, trial.id, about, ledger.study(), self._drawing)
-
-    def _walk(
-        self,
-        client: GuardianClient,
-        disk: Disk,
-        ledger: Ledger,
-        trial: Trial,
-        token: int,
-        recorder: TrialRecorder,
-        running: RunningWalk | None,
-    ) -> tuple[m.StateMessage, FloatArray, Ended]:
-        """Start the armed trial and see it through; how it stands then, the telemetry, and why its rule ended it."""
-        try:
-            disk.during(client, lambda: ledger.commit(trial.id, "RUNNING", file=self._name(recorder)))
-        except Exception as error:
-            disk.later(recorder.abandon)
-            client.abort(trial.id)
-            raise NotStartedError(f"that it runs could not be recorded: {error}") from error
-        # when it came is taken here: the disk's thread may be late
-        client.on_state = lambda state: disk.later(partial(recorder.state, state, time.time_ns()))
-        try:
-            self._begin(client, disk, ledger, trial, token)
-            why = self._follow(client, trial, running)
-            known = np.empty((0, len(COLUMNS))) if running is None else running.rows
-            rows = np.concatenate([known, client.telemetry(trial.id, len(COLUMNS), len(known))])
-            client.pump(BRAKE_TIME_S)
-            return client.status(), rows, why
-        except NotStartedError:
-            disk.later(recorder.abandon)
-            raise
-        except LinkError as error:
-            disk.later(recorder.abandon)
-            raise TrialUnknownError(f"the guardian was lost while it ran: {error}") from error
-        finally:
-            client.on_state = _ignore
-
-    def _begin(self, client: GuardianClient, disk: Disk, ledger: Ledger, trial: Trial, token: int) -> None:
-        """Start the armed trial. What the guardian refuses has moved nothing: a motor that is warm by now, say."""
-        try:
-            client.start(token, self._legged.settings.seconds)
-        except RefusedError as error:
-            words, seen = str(error), client.status()
-            if seen.trial == trial.id and (seen.outcome or seen.state == State.RUNNING):
-                raise
-            disk.during(client, lambda: ledger.commit(trial.id, "REFUSED", words))
-            with contextlib.suppress(RefusedError):
-                client.abort(trial.id)
-            raise NotStartedError(words) from error
 
     def _keep(
         self,
@@ -384,46 +278,6 @@ class RobotEvaluator:
         path = recorder.path
         return str(path if self._relative_to is None else path.relative_to(self._relative_to))
 
-    def _follow(self, client: GuardianClient, trial: Trial, running: RunningWalk | None) -> Ended:
-        """Listen until the trial is over, passing on a person's wish to stop, and that it has shown enough.
-
-        Returns:
-            Why the trial's rule ended it; empty where it did not.
-        """
-        aborted = stopped = behind = False
-        why: Ended = ""
-        seconds = self._legged.settings.seconds + SETTLE
-        progress, last = time.monotonic(), -1e9
-        while True:
-            client.pump(0.0 if behind else PUMP_TIME_S)
-            behind = False
-            seen = client.state
-            assert seen is not None
-            walking = seen.state == State.RUNNING and seen.trial == trial.id
-            if seen.trial == trial.id and seen.outcome != 0 and not walking:
-                return why
-            # a robot whose clock is slow still makes progress; one that makes none has lost us
-            if seen.time > last:
-                progress, last = time.monotonic(), seen.time
-            if (
-                time.monotonic() - progress > TRIAL_END_TIMEOUT_S
-                or seen.elapsed > seconds + TRIAL_END_TIMEOUT_S
-            ):
-                raise LinkError("no word that the trial is over")
-            stops = self._stops()
-            if stops >= 2 and not stopped and not self._session.background:
-                stopped = True
-                client.stop(Response.DAMP, "asked twice at the tuner")
-            elif stops == 1 and not aborted:
-                aborted = True
-                client.abort(trial.id)
-            elif walking and not stops and running is not None and not aborted:
-                why = running.look(client)
-                behind = running.behind
-                if why:
-                    aborted = True
-                    client.abort(trial.id)
-
     def _measure(
         self,
         trial: Trial,
@@ -435,15 +289,7 @@ class RobotEvaluator:
         ended: Ended,
     ) -> Measurement:
         period = 1.0 / self._welcome.rate
-        seen = measure(rows, self._legged, _set(trial.context), outcome, cause, message, period, ended)
+        seen = measure(
+            rows, self._legged, without_readings(trial.context), outcome, cause, message, period, ended
+        )
         return replace(seen, telemetry=str(file))
-
-
-def _set(context: Mapping[str, float]) -> dict[str, float]:
-    """What of a context is set on the robot, and not read from it."""
-    read = {reading.name for reading in READINGS}
-    return {name: value for name, value in context.items() if name not in read}
-
-
-def _ignore(state: m.StateMessage) -> None:
-    """Nothing."""
