@@ -11,6 +11,7 @@ kept as it grows: the same command goes on where it was stopped, and a larger `-
 from __future__ import annotations
 
 import hashlib
+import math
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -96,7 +97,7 @@ def landscape(
     with process_pool(workers) if workers > 1 else nullcontext() as pool:
         while len(found) < len(gains):
             batch = gains[len(found) : len(found) + BATCH]
-            found += truth(study, context, batch, pool, until_unsafe=True)
+            found += truth(study, context, batch, pool, least=-math.inf)
             if out is not None:
                 rows = table(gains[: len(found)], found)
                 out.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def study_of(study_json: str) -> Study:
 
 
 def evaluate_once(
-    study_json: str, parameters: Gains, context: str, until_unsafe: bool = False, seed: int = 0
+    study_json: str, parameters: Gains, context: str, least: float | None = None, seed: int = 0
 ) -> Measurement:
     """One trial under the study's own reality gap; of all its scenarios, if it has any.
 
@@ -46,8 +46,8 @@ def evaluate_once(
         study_json: the study, see `noise_free`.
         parameters: gains by name.
         context: name of the context.
-        until_unsafe: begin with the last scenario and walk no further one after one in which the gains are unsafe.
-            What is said of them then is that they are.
+        least: begin with the last scenario and walk no further one after one in which the gains are unsafe, or have an
+            objective below this. What is said of them then is only that. None: all are walked.
         seed: of the sensors' noise, where the evaluator has any.
     """
     evaluator, study = evaluator_of(study_json), study_of(study_json)
@@ -65,10 +65,10 @@ def evaluate_once(
         return evaluator.evaluate(trial)
     walks, single = {}, one_walk(study)
     parts = parts_of(trial, study)
-    for part in reversed(parts) if until_unsafe else parts:
+    for part in parts if least is None else reversed(parts):
         assert part.scenario is not None
-        walks[part.scenario.name] = evaluator.evaluate(part)
-        if until_unsafe and not is_safe(single, walks[part.scenario.name]):
+        walks[part.scenario.name] = found = evaluator.evaluate(part)
+        if least is not None and not (is_safe(single, found) and (found.objective or 0.0) >= least):
             break
     return combined(walks, study)
 
@@ -94,7 +94,7 @@ def truth(
     gains: Sequence[Gains],
     pool: Executor | None = None,
     options: Mapping[str, Any] | None = None,
-    until_unsafe: bool = False,
+    least: float | None = None,
     seed: int | None = None,
 ) -> list[Measurement]:
     """Measurements of many gains in one context.
@@ -105,11 +105,11 @@ def truth(
         gains: by name.
         pool: that evaluates them; None: this process does.
         options: of the evaluator that are replaced.
-        until_unsafe: see `evaluate_once`.
+        least: see `evaluate_once`.
         seed: of the sensors' noise, the same for all gains; None: there is none.
     """
     text = noise_free(study, options) if seed is None else _text(study, options or {})
-    arguments = [(text, dict(g), context, until_unsafe, seed or 0) for g in gains]
+    arguments = [(text, dict(g), context, least, seed or 0) for g in gains]
     if pool is None:
         return [evaluate_once(*a) for a in arguments]
     return list(pool.map(evaluate_once, *zip(*arguments, strict=True), chunksize=4))

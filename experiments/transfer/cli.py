@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 DRAWS = 8
-SEARCH = 200
+SEARCH = 400
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,14 @@ def test_the_truth_of_several_scenarios_is_that_of_the_worst(study: Study) -> No
     assert found.objective == pytest.approx(0.4 - 2.0)
     assert found.margins["grip"] == pytest.approx(1.0 - 0.8)
     assert walked() == [0.0, 1.0, 2.0]
-    (found,) = truth(study, "default", [{"p": 6.0}], until_unsafe=True)
+    (found,) = truth(study, "default", [{"p": 6.0}], least=-math.inf)
     assert found.margins["grip"] == pytest.approx(1.0 - 1.2)
     assert walked() == [2.0]
+    (found,) = truth(study, "default", [{"p": 4.0}], least=0.4 - 1.5)
+    assert len(found.scenarios) == len(walked()) == 1
+    (found,) = truth(study, "default", [{"p": 4.0}], least=0.4 - 2.0)
+    assert found.objective == pytest.approx(0.4 - 2.0)
+    assert walked() == [2.0, 1.0, 0.0]
 
 
 def test_a_landscape_goes_on_where_it_was_stopped(study: Study, tmp_path: Path) -> None:
