@@ -229,7 +229,7 @@ def _monitor(run: SeenRun, trial: Trial) -> Monitor | None:
     """What watched a global trial, made again from the trials before it."""
     from safebo.runs.learned_monitors import take_kept
     from safebo.runs.prior_run import tuner_of
-    from safebo.runs.runner import make_default_tuner, restorable
+    from safebo.runs.tuner_protocol import make_default_tuner, restorable
 
     try:
         with Journal.open(run.folder, read_only=True) as journal:

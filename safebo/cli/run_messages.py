@@ -11,7 +11,7 @@ from safebo.text.command import say
 from safebo.text.counted import counted
 
 if TYPE_CHECKING:
-    from safebo.runs.runner import RunResult
+    from safebo.runs.result import RunResult
     from safebo.study import Study
 
 

@@ -71,8 +71,9 @@ def tune(
     moved: Moved = None,
 ) -> None:
     """Tune the gains of a study until its trials are done; its help is `tune_options.HELP`."""
+    from safebo.runs.evaluator_workers import LOG_FILE
     from safebo.runs.progress import progress_for
-    from safebo.runs.runner import LOG_FILE, run
+    from safebo.runs.runner import run
     from safebo.study.reading import load_study
     from safebo.text.screen import Screen
 

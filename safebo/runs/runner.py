@@ -15,15 +15,15 @@ from safebo.files.reading import usable_path
 from safebo.runs.beginning import begin, check_begins
 from safebo.runs.begun import go_on, study_as_begun, work_left
 from safebo.runs.deadline import Deadline
-from safebo.runs.evaluator_workers import LOG_FILE, EvaluatorWorkers
+from safebo.runs.evaluator_workers import EvaluatorWorkers
 from safebo.runs.loop import RunLoop
 from safebo.runs.operators import Operator
 from safebo.runs.preferences import Judge
 from safebo.runs.progress import Progress, Silent
-from safebo.runs.result import RunResult, contexts_of
+from safebo.runs.result import RunResult
 from safebo.runs.run_checks import check_numbers, check_robot, refuse_unwatched
 from safebo.runs.run_folder import holds_run, owned_folder
-from safebo.runs.tuner_protocol import MakeTuner, TunerLike, load_tuner, make_default_tuner, restorable
+from safebo.runs.tuner_protocol import MakeTuner, load_tuner, make_default_tuner
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import StudyFile, load_study, study_in_python
@@ -32,17 +32,6 @@ from safebo.workers.pool import UNGUARDED, starts_unguarded
 
 if TYPE_CHECKING:
     from safebo.runs.continued import CampaignChanges
-
-__all__ = [
-    "LOG_FILE",
-    "MakeTuner",
-    "RunResult",
-    "TunerLike",
-    "contexts_of",
-    "make_default_tuner",
-    "restorable",
-    "run",
-]
 
 
 def run(

@@ -7,7 +7,8 @@ from typing import Any
 from closed_form_runs import STUDY, HashTuner
 
 from safebo.experiments.robustness.killed_runs import comparable
-from safebo.runs.runner import RunResult, run
+from safebo.runs.result import RunResult
+from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.study.reading import parse_study
 

@@ -16,7 +16,8 @@ from rich.console import Console
 from robot_in_tests import STUDY, WORLDS, World
 
 from safebo.runs.operators import ApprovesAll, Operator, TerminalOperator
-from safebo.runs.runner import RunResult, run
+from safebo.runs.result import RunResult
+from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.storage.trial_log import KIND
 from safebo.study.reading import parse_study

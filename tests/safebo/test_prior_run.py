@@ -19,7 +19,9 @@ from safebo.runs.manual import edit_trial
 from safebo.runs.prior_events import prior_state
 from safebo.runs.progress import Silent
 from safebo.runs.recommend import recommend
-from safebo.runs.runner import RunResult, make_default_tuner, run
+from safebo.runs.result import RunResult
+from safebo.runs.runner import run
+from safebo.runs.tuner_protocol import make_default_tuner
 from safebo.storage.journal import Journal
 from safebo.study.reading import parse_study
 from safebo.tuner import Tuner

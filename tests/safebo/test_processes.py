@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from safebo.errors import EvaluatorError, InputError, RunStoppedError, StudyError, UnknownTrialError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.evaluators.supervisor import descendants
-from safebo.runs.runner import LOG_FILE, RunResult, run
+from safebo.runs.evaluator_workers import LOG_FILE
+from safebo.runs.result import RunResult
+from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import check_study, parse_study, study_hash
