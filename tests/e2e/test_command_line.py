@@ -1,92 +1,28 @@
 """The command line as a person uses it: what it prints, what it leaves, and how it ends."""
 
-import dataclasses
 import json
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from in_process import CommandOutput, in_process
+from bowl_runs import STUDY, Safebo, safebo, write
 
 from safebo.acquisition import acquisition_class
-from safebo.experiments.robustness.killed_runs import comparable
-from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.study.methods import METHODS
-from safebo.study.reading import load_study, parse_study, study_hash
-from safebo.study.tuner_checks import with_trust
 from safebo.text.printable import printable
 from safebo.types import Measurement
 
 pytestmark = pytest.mark.slow
 
-STUDY = """\
-name: bowl
-evaluator:
-  name: my_robot:walk
-  options: {repeatable: true}
-parameters:
-  - {name: p, unit: N, bounds: [0, 10]}
-  - {name: d, unit: s, bounds: [0.1, 10], scale: log}
-objective: {name: speed, unit: m/s}
-constraints:
-  - {name: height, unit: m}
-seeds:
-  - parameters: {p: 2, d: 1}
-trials: 6
-"""
-
-ROBOT = """\
-import math, warnings
-import numpy as np
-def walk(parameters, context, seed=0):
-    print("this goes to the run's log")
-    warnings.warn("so does this")
-    p, d = parameters["p"], parameters["d"]
-    return {"objective": -(p - 6) ** 2 / 10 - math.log(d) ** 2, "margins": {"height": 8 - p},
-            "true_objective": 0.5, "true_margins": {"height": 8 - p}}
-def blind(parameters, context):
-    return {"objective": 1.0, "margins": {"height": float("nan")}}
-def unsafe(parameters, context):
-    return {"objective": 1.0, "margins": {"height": -1.0}}
-def falls(parameters, context):
-    good = (parameters["p"], parameters["d"]) == (2.0, 1.0)
-    return walk(parameters, context) if good else {"fell": True, "margins": {"height": -0.2}}
-def heavy(parameters, context, seed=0):
-    states = np.random.default_rng(seed).random((2000, 8))
-    return {"objective": 1.0, "margins": {"height": 1.0}, "states": states}
-"""
-
-
-Safebo = Callable[..., CommandOutput]
-
-
-@pytest.fixture
-def safebo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Safebo:
-    """The command in a folder with a study and its robot; a printed traceback fails the test."""
-    (tmp_path / "bowl.yaml").write_text(STUDY)
-    (tmp_path / "my_robot.py").write_text(ROBOT)
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str) -> CommandOutput:
-        return in_process(capfd, *arguments)
-
-    return command
-
-
-def write(tmp_path: Path, old: str, new: str) -> None:
-    assert old in STUDY
-    (tmp_path / "bowl.yaml").write_text(STUDY.replace(old, new, 1))
+__all__ = ["safebo"]  # the fixture
 
 
 def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
@@ -240,21 +176,6 @@ def test_names_reach_no_other_folder_and_do_nothing_to_a_terminal(safebo: Safebo
     assert "\\u202em [red]" in safebo("best", place).out
 
 
-def test_a_run_is_resumed_and_extended(safebo: Safebo, tmp_path: Path) -> None:
-    first = safebo("tune", "bowl.yaml", "--trials", "3", "--out", "here", "--resume")
-    assert first.code == 0
-    again = safebo("tune", "bowl.yaml", "--trials", "5", "--out", "here")
-    assert again.code == 2
-    assert "already holds a run. Go on with it with --resume" in again.err
-    more = safebo("tune", "bowl.yaml", "--trials", "5", "--out", "here", "--resume")
-    assert more.code == 0
-    assert "trial   4/5" in more.out
-    assert "trial   3" not in more.out
-    finished = safebo("tune", "bowl.yaml", "--out", "here", "--resume")
-    assert finished.code == 0
-    assert "All 5 trials are done already." in finished.out
-
-
 # What is wrong in the file, and what the answer must say besides the line.
 WRONG_STUDIES = [
     ("bounds: [0, 10]", "bonds: [0, 10]", "bowl.yaml:6: parameters[0].bonds: unknown key 'bonds'"),
@@ -404,90 +325,6 @@ def test_a_damaged_journal_is_said(safebo: Safebo, tmp_path: Path) -> None:
         assert answer.out == ""
 
 
-def test_a_trial_of_ones_own_is_learned_from_and_resumes_exactly(safebo: Safebo, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("{p: 4.0, d: 1.1}")
-    (tmp_path / "seen.yaml").write_text("{objective: -0.4, margins: {height: 4.0}}")
-    entry = ("tell", "a", "--parameters", "mine.yaml", "--measurement", "seen.yaml")
-    safebo("tune", "bowl.yaml", "--out", "a", "--trials", "3")
-    told = safebo(*entry)
-    assert (told.code, told.err) == (0, "")
-    assert told.out.startswith("trial 4 is recorded; before it, its parameters were")
-    shutil.copytree("a", "b")
-    safebo("tune", "bowl.yaml", "--out", "a", "--trials", "7", "--resume")
-    safebo("tune", "bowl.yaml", "--out", "b", "--trials", "5", "--resume")
-    safebo("tune", "bowl.yaml", "--out", "b", "--trials", "7", "--resume")
-    a, b = (json.loads(safebo("show", folder, "--json").out)["trials"] for folder in "ab")
-    assert [t["parameters"] for t in a] == [t["parameters"] for t in b]
-    assert [t["phase"] for t in a[2:5]] == ["local", "manual", "local"]
-    assert a[3]["objective"] == -0.4
-    assert a[4]["predicted"]["height"]["mean"] > 0  # near p = 4 the surrogate has only the person's trial
-
-    before = safebo("show", "a", "--json").out
-    (tmp_path / "out.yaml").write_text("{p: 40.0, d: 1.1}")
-    (tmp_path / "half.yaml").write_text("{objective: .nan}")
-    for wrong, message in (
-        ((*entry, "--context", "tort"), "unknown context 'tort': known are default"),
-        ((*entry[:3], "out.yaml", *entry[4:]), "p = 40 lies outside its bounds [0, 10]"),
-        ((*entry[:5], "half.yaml"), "objective: must be a finite number, not .nan"),
-        ((*entry[:3], "nowhere.yaml", *entry[4:]), "nowhere.yaml: no such file"),
-    ):
-        answer = safebo(*wrong)
-        assert answer.code == 2
-        assert message in answer.err
-    assert safebo("show", "a", "--json").out == before
-
-
-def test_a_fall_without_an_objective_loses_no_run(safebo: Safebo, tmp_path: Path) -> None:
-    """From the evaluator, from a person, and in a journal that an earlier version wrote."""
-    text = Path("bowl.yaml").read_text()
-    Path("falls.yaml").write_text(text.replace("my_robot:walk", "my_robot:falls"))
-    assert safebo("tune", "falls.yaml", "--out", "a", "--trials", "3").code == 0
-    with Journal.open("a") as journal:
-        last = journal.records()[-1].trial
-        journal.ask(dataclasses.replace(last, id=4, seed=5), 3)
-        journal.mark_unknown(4, "lost")
-        journal.ask(dataclasses.replace(last, id=5, seed=6), 4)
-        journal.tell(5, Measurement("completed", None, {"height": -0.2}, fell=True))
-    Path("fell.yaml").write_text("{fell: true, margins: {height: -0.2}}")
-    assert safebo("resolve", "a", "4", "--measurement", "fell.yaml").code == 0
-    assert safebo("tune", "falls.yaml", "--out", "a", "--trials", "6", "--resume").code == 0
-    trials = json.loads(safebo("show", "a", "--json").out)["trials"]
-    assert [trial["fell"] for trial in trials] == [False, *[True] * 5]
-    assert [trial["outcome"] for trial in trials[1:4]] == ["aborted"] * 3
-    assert safebo("best", "a", "--json").code == 0
-    assert safebo("report", "a").code == 0
-
-
-def test_a_waiting_proposal_is_edited_and_runs_so(safebo: Safebo, tmp_path: Path) -> None:
-    safebo("tune", "bowl.yaml", "--out", "a", "--trials", "2")
-    with Journal.open("a") as journal:  # as a run that was killed leaves it
-        last = journal.records()[-1].trial
-        journal.ask(dataclasses.replace(last, id=3, seed=5), 2)
-    far = safebo("edit", "a", "3", "--set", "p=9.5")
-    assert far.code == 0
-    assert "trial 3 is NOT certified any more" in far.out
-    near = safebo("edit", "a", "3", "--set", "p=2.1", "--set", "d=1.05")
-    assert "trial 3 is still certified" in near.out
-    for wrong, message in (
-        (("edit", "a", "3", "--set", "p"), "expected NAME=VALUE"),
-        (("edit", "a", "3", "--set", "q=1"), "unknown q"),
-        (("edit", "a", "2", "--set", "p=2"), "trial 2 cannot be changed: it was told already"),
-        (("edit", "a", "9", "--set", "p=2"), "unknown trial 9"),
-    ):
-        answer = safebo(*wrong)
-        assert answer.code == 2
-        assert message in answer.err
-    waiting = safebo("tell", "a", "--parameters", "bowl.yaml", "--measurement", "bowl.yaml")
-    assert waiting.code == 2
-    assert "trial 3 still waits for its result" in waiting.err
-    assert safebo("tune", "bowl.yaml", "--out", "a", "--trials", "3", "--resume").code == 0
-    third = json.loads(safebo("show", "a", "--json").out)["trials"][2]
-    assert (third["phase"], third["parameters"]) == ("manual", {"p": 2.1, "d": 1.05})
-    with Journal.open("a", read_only=True) as journal:
-        edits = [event for event in journal.events() if event.kind == "edited"]
-    assert [event.data["after"]["certified"] for event in edits] == [False, True]
-
-
 def test_a_report_that_cannot_be_written_is_one_message(safebo: Safebo, tmp_path: Path) -> None:
     assert (
         safebo("tune", "bowl.yaml", "--trials", "1").out.splitlines()[1] == "1 trial is done, in runs/bowl."
@@ -556,49 +393,3 @@ def test_methods_are_listed_with_what_they_promise(safebo: Safebo) -> None:
 
 def test_the_command_is_installed() -> None:
     assert shutil.which("safebo", path=str(Path(sys.executable).parent)) is not None
-
-
-def trials_of(folder: Path) -> list[Any]:
-    with Journal.open(folder, read_only=True) as journal:
-        return [comparable(record) for record in journal.records()]
-
-
-def test_two_workers_give_the_same_trials_every_time(safebo: Safebo, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        assert safebo("tune", "bowl.yaml", "--out", name, "--workers", "2", "--trials", "5").code == 0
-    assert trials_of(tmp_path / "a") == trials_of(tmp_path / "b")
-
-
-@pytest.mark.filterwarnings("ignore:so does this")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_tuner_resumes_to_the_same_trials_wherever_it_was_cut(
-    safebo: Safebo, tmp_path: Path, workers: int
-) -> None:
-    """The whole chain with the real tuner: journal, restore, the rest of the round."""
-    file = load_study(tmp_path / "bowl.yaml")
-    with ThreadPoolExecutor(workers) as executor:
-        run(file, tmp_path / "whole", trials=7, workers=workers, executor=executor)
-        whole = trials_of(tmp_path / "whole")
-        with Journal.open(tmp_path / "whole", read_only=True) as journal:
-            records = journal.records()
-        steps = []
-        for first in range(0, 7, workers):
-            members = list(range(first, min(first + workers, 7)))
-            steps += [("ask", i) for i in members] + [("tell", i) for i in reversed(members)]
-        for cut in np.random.default_rng(workers).choice(len(steps), 3, replace=False):
-            folder = tmp_path / f"cut{cut}"
-            folder.mkdir()
-            declared = parse_study(STUDY).study
-            study = with_trust(declared)
-            with Journal.create(
-                folder, study=study, declared=declared, study_text=STUDY, study_hash=study_hash(declared),
-                source="here", seed=0, trials=7, workers=workers,
-            ) as journal:  # fmt: skip
-                for action, index in steps[:cut]:
-                    measurement = records[index].measurement
-                    if action == "ask":
-                        journal.ask(records[index].trial, records[index].round)
-                    elif measurement is not None:
-                        journal.tell(records[index].trial.id, measurement)
-            run(file, folder, resume=True, executor=executor)
-            assert trials_of(folder) == whole, f"cut after {cut} steps"

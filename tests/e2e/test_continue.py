@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_command_line import Safebo, safebo
+from bowl_runs import Safebo, safebo
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_command_line import ROBOT, STUDY, Safebo, safebo
+from bowl_runs import ROBOT, STUDY, Safebo, safebo
 
 pytestmark = pytest.mark.slow
 
