@@ -84,6 +84,7 @@ def virtual_chain(
     seed: int = 0,
     domain: int | None = None,
     controller: Path | None = None,
+    adaptive_contact: bool = False,
 ) -> Iterator[tuple[int, Path]]:
     """A virtual robot and its guardian; the guardian's port on 127.0.0.1, and the file of its key.
 
@@ -94,6 +95,7 @@ def virtual_chain(
         disturbance: how the robot differs from its model, see `safebo.robots.simulation.named_disturbance`.
         seed: of its sensors' noise.
         controller: file of a controller of the user's own (docs/adapters.md); None for the built-in one.
+        adaptive_contact: of the built-in controller.
         domain: DDS domain of a Go2; None for one by process id, so that two rehearsals do not meet.
 
     Raises:
@@ -116,6 +118,8 @@ def virtual_chain(
     guard += ["--domain", str(number)] if robot == "go2" else ["--robot-port", str(wire)]
     if controller is not None:
         guard += ["--controller", "relay", "--controller-file", str(controller.resolve())]
+    if adaptive_contact:
+        guard += ["--adaptive-contact"]
     with ExitStack() as stack:
         stack.enter_context(process(f"the virtual {robot}", plant, folder / "robot.log"))
         stack.enter_context(process("its guardian", guard, folder / "guardian.log"))
@@ -140,6 +144,7 @@ def rehearsal(options: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, i
         folder,
         disturbance if isinstance(disturbance, str) else json.dumps(disturbance),
         controller=rehearsed_controller(options, folder),
+        adaptive_contact=options.get("adaptive_contact") is True,
     ) as (port, key):
         yield "127.0.0.1", port, str(key)
 

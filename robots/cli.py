@@ -224,6 +224,12 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of the sensor noise.")]
 EstimatorName = Annotated[
     str, typer.Option(help="kalman: base state from the sensors, as on a robot; truth: the plant's own.")
 ]
+AdaptiveContact = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive-contact", help="Feet stand when they are felt to touch, not by the clock alone."
+    ),
+]
 ControllerName = Annotated[str, typer.Option(metavar="NAME", help=CONTROLLER_HELP)]
 Video = Annotated[Path | None, typer.Option(help="Write an MP4 of the walk (needs EGL or another OpenGL).")]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Pixels of the video.")]
@@ -253,6 +259,7 @@ def walk(
     seed: Seed = 0,
     estimator: EstimatorName = "kalman",
     controller: ControllerName = WHOLE_BODY,
+    adaptive_contact: AdaptiveContact = False,
     video: Video = None,
     size: Size = "1280x720",
     speed: Speed = 1.0,
@@ -286,13 +293,17 @@ def walk(
         _refuse(f"--estimator must be kalman or truth, got {estimator!r}")
     ramp = VelocityRamp(velocity, leftward, turn)
     later = _or_refuse(lambda: [_later_gait(model, text, seconds) for text in then or []])
+    if adaptive_contact and own is not None:
+        _refuse("--adaptive-contact is for the controllers that come with this package")
     if later and own is not None:
         _refuse("--then is for the controller that comes with this package; others are told one gait")
     if own is None:
         known: Literal["kalman", "truth"] = "kalman" if estimator == "kalman" else "truth"
         table = None if changes is None else _or_refuse(lambda: read_gait_table(changes, model))
         schedule = _or_refuse(lambda: GaitSchedule(pattern, tuple(change for _, change in later), table))
-        walker: WalkLoop = Controller(model, chosen, schedule, ramp, known, law=controller)
+        walker: WalkLoop = Controller(
+            model, chosen, schedule, ramp, known, law=controller, adaptive_contact=adaptive_contact
+        )
         _note_shortened(model, [(gait, pattern), *((name, each) for name, (_, each) in later)], chosen, ramp)
     elif estimator == "truth":
         _refuse("--estimator truth is for the controller that comes with this package")

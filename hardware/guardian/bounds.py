@@ -67,6 +67,7 @@ class ControllerGains:
         names, units: of every gain.
         lower, upper: hard bounds.
         baseline: the gains to which every trouble falls back.
+        variant: what besides its gains makes the controller another one, in a word; empty for nothing.
     """
 
     names: tuple[str, ...]
@@ -74,6 +75,7 @@ class ControllerGains:
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     baseline: tuple[float, ...]
+    variant: str = ""
 
     def __post_init__(self) -> None:
         problem = self.problem(self.baseline)
@@ -90,12 +92,16 @@ class ControllerGains:
         if len(table) > MAX_GAINS:
             raise ValueError(f"expected 1 to {MAX_GAINS} gains, got {len(table)}")
         rows = [(gain.name, gain.unit, gain.lower, gain.upper, gain.default) for gain in table]
-        return cls(*zip(*rows, strict=True))
+        names, units, lower, upper, baseline = zip(*rows, strict=True)
+        return cls(names, units, lower, upper, baseline)
 
     @property
     def identity(self) -> int:
-        """The first eight bytes, as a little-endian number, of the SHA-256 of `name unit` lines."""
+        """The first eight bytes, as a little-endian number, of the SHA-256 of `name unit` lines, and of one with the
+        variant where there is one.
+        """
         lines = "".join(f"{name} {unit}\n" for name, unit in zip(self.names, self.units, strict=True))
+        lines += f"{self.variant}\n" if self.variant else ""
         return int.from_bytes(hashlib.sha256(lines.encode()).digest()[:8], "little")
 
     def problem(self, values: tuple[float, ...]) -> str:
@@ -125,7 +131,13 @@ class ControllerGains:
         return dict(zip(self.names, values, strict=True))
 
 
-def quadruped_table(baseline: Mapping[str, float] | None = None) -> ControllerGains:
+ADAPTIVE_CONTACT = "adaptive contact"
+"""Variant of the built-in controller whose feet stand when they are felt to touch."""
+
+
+def quadruped_table(
+    baseline: Mapping[str, float] | None = None, adaptive_contact: bool = False
+) -> ControllerGains:
     """The gains of `safebo.robots.quadruped`, with its defaults where `baseline` names no other.
 
     Raises:
@@ -138,4 +150,5 @@ def quadruped_table(baseline: Mapping[str, float] | None = None) -> ControllerGa
         lower=tuple(HARD_BOUNDS[gain.name][0] for gain in GAINS),
         upper=tuple(HARD_BOUNDS[gain.name][1] for gain in GAINS),
         baseline=tuple(gains[gain.name] for gain in GAINS),
+        variant=ADAPTIVE_CONTACT if adaptive_contact else "",
     )

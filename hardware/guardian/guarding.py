@@ -66,7 +66,8 @@ def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedCo
         say_if_heard(
             f"loading the controller of {robot.name}; a first start compiles it, for a minute or two"
         )
-        controller = GuardedController(QuadrupedWalker(robot, CONTROL_RATE_HZ), settings.table)
+        walker = QuadrupedWalker(robot, CONTROL_RATE_HZ, settings.options.adaptive_contact)
+        controller = GuardedController(walker, settings.table)
         with ending_at_once():
             warm_up(robot, controller)
         say_if_heard(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")

@@ -95,6 +95,14 @@ class GuardianOptions:
             metavar="FILE", help="How your own controller is attached (YAML); see docs/adapters.md."
         ),
     ] = None
+    adaptive_contact: Annotated[
+        bool,
+        typer.Option(
+            "--adaptive-contact",
+            help="Feet stand when they are felt to touch, not by the clock alone; of the built-in controller, for "
+            "studies with adaptive_contact: true.",
+        ),
+    ] = False
 
     core: Annotated[
         int | None,
@@ -131,7 +139,13 @@ class GuardianOptions:
                 "--core goes with --physical or --own-clock: a virtual robot's clock waits"
             )
         own = read_own(self.controller, self.controller_file, self.baseline)
-        table = read_table(self.baseline) if own is None else ControllerGains.of(own.table)
+        if own is not None and self.adaptive_contact:
+            raise HardwareInputError(
+                "--adaptive-contact is for the built-in controller, not with --controller relay"
+            )
+        table = (
+            read_table(self.baseline, self.adaptive_contact) if own is None else ControllerGains.of(own.table)
+        )
         limits = read_limits(self.limits, self.tighten or (), self.loosen or ())
         return GuardianSettings(self, key_at(self.key, say_if_heard), table, limits, own)
 
@@ -160,15 +174,15 @@ def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> 
     return read_controller(path)
 
 
-def read_table(path: Path | None) -> ControllerGains:
+def read_table(path: Path | None, adaptive_contact: bool = False) -> ControllerGains:
     """The gains with their baseline."""
     if path is None:
-        return quadruped_table()
+        return quadruped_table(adaptive_contact=adaptive_contact)
     try:
         gains = Gains.load(path)
     except ValueError as error:  # names the file itself
         raise HardwareInputError(str(error)) from None
     try:
-        return quadruped_table(gains.changed())
+        return quadruped_table(gains.changed(), adaptive_contact)
     except ValueError as error:
         raise HardwareInputError(f"{path}: {error}") from None

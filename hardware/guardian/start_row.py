@@ -29,13 +29,16 @@ def start_row(
     limits = guardian.watch.limits
     kind = "virtual" if identity.virtual else "PHYSICAL"
     changes = changed(limits)
+    variant = guardian.controller.table.variant
     told = description(limits, guardian.controller.table, identity)
     data = {
         **told,
         "robot": {**told["robot"], "at": robot_at},
         "listens": listens,
         "key": fingerprint(key),
-        "controller": "built-in" if controller is None else controller.name,
+        "controller": ", ".join(filter(None, ("built-in", variant)))
+        if controller is None
+        else controller.name,
     }
     message = f"guarding a {kind} {identity.robot}, serial {identity.serial}"
     words = "; ".join(change_words(changes)) or "limits as shipped"

@@ -136,11 +136,15 @@ class QuadrupedWalker:
     Args:
         robot: the controller's model.
         rate: ticks per second.
+        adaptive_contact: see `Controller`.
     """
 
     state_names = STATE_NAMES
 
-    def __init__(self, robot: RobotModel, rate: float = CONTROL_RATE_HZ) -> None:
+    def __init__(
+        self, robot: RobotModel, rate: float = CONTROL_RATE_HZ, adaptive_contact: bool = False
+    ) -> None:
+        self._adaptive_contact = adaptive_contact
         self._robot = robot
         self._rate = rate
         self._controller: Controller | None = None
@@ -153,7 +157,13 @@ class QuadrupedWalker:
         """Settle and walk, from the next `step` on, with these gains."""
         self._speed = SpeedCommand(walk)
         self._controller = Controller(
-            self._robot, Gains(gains), walk.gait, self._speed, control_rate=self._rate, settle=walk.settle
+            self._robot,
+            Gains(gains),
+            walk.gait,
+            self._speed,
+            control_rate=self._rate,
+            settle=walk.settle,
+            adaptive_contact=self._adaptive_contact,
         )
         self._time = 0.0
         self._controller.reset(self._timed(reading))

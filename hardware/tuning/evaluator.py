@@ -76,12 +76,17 @@ class RobotEvaluator:
         self._legged = LeggedEvaluator(rest)
         if self._legged.settings.estimator == "truth":
             raise ValueError("estimator: 'truth' is known only in simulation; a robot needs 'kalman'")
+        if own is not None and self._legged.settings.adaptive_contact:
+            raise ValueError("adaptive_contact: behind a guardian it is for the built-in controller alone")
         if self._legged.scoring.simulated:
             names = ", ".join(self._legged.scoring.simulated)
             raise ValueError(f"margins and objective: {names} is recorded only in simulation, not on a robot")
         self._address = address
         self._own = own
-        self._table: ControllerGains = quadruped_table() if own is None else own.table
+        adaptive = self._legged.settings.adaptive_contact
+        self._table: ControllerGains = (
+            quadruped_table(adaptive_contact=adaptive) if own is None else own.table
+        )
         self._drawing = RobotDrawing(self._legged.robot)
         self._session = session or network_session(address)
         self._welcome = self._session.open()

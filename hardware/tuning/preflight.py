@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from safebo.hardware.constants import (
@@ -16,7 +17,7 @@ from safebo.hardware.constants import (
     RECORD_BYTES_PER_SECOND,
 )
 from safebo.hardware.errors import LinkError
-from safebo.hardware.guardian.bounds import ControllerGains
+from safebo.hardware.guardian.bounds import ADAPTIVE_CONTACT, ControllerGains
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
@@ -57,16 +58,8 @@ def checks(
         "guardian", True, f"protocol version {welcome.version}, {welcome.rate} control ticks per second"
     )
     yield _robot(welcome, robot, serial)
-    same = welcome.table == table.identity
-    message = (
-        f"{len(table.names)} gains, by name, unit and order"
-        if same
-        else (
-            f"the guardian has another table of {welcome.gains} gains than this study's of {len(table.names)}: "
-            "is the same version of safebo at both ends?"
-        )
-    )
-    yield Check("gain table", same, message)
+    same = same_table(welcome, table)
+    yield same
     yield _columns(client)
     yield _lease(client)
     before = client.status()
@@ -77,10 +70,30 @@ def checks(
     yield _state(after, commands)
     yield from _stream(before, after, elapsed)
     yield _battery(after)
-    if same:
+    if same.passed:
         yield from (_gains(client, name, values) for name, values in gains.items())
     if folder is not None:
         yield _room(folder, trials, seconds)
+
+
+def same_table(welcome: m.Welcome, table: ControllerGains) -> Check:
+    """Whether the guardian's controller is the study's: its gains, and whether its contact adapts."""
+    same, adaptive = welcome.table == table.identity, table.variant == ADAPTIVE_CONTACT
+    other = replace(table, variant="" if adaptive else ADAPTIVE_CONTACT)
+    if same:
+        message = f"{len(table.names)} gains, by name, unit and order"
+    elif welcome.table == other.identity:
+        message = (
+            "the study has adaptive_contact: true, and the guardian was started without --adaptive-contact"
+            if adaptive
+            else "the guardian was started with --adaptive-contact, and the study has no adaptive_contact: true"
+        )
+    else:
+        message = (
+            f"the guardian has another table of {welcome.gains} gains than this study's of {len(table.names)}: "
+            "is the same version of safebo at both ends?"
+        )
+    return Check("gain table", same, message)
 
 
 def _robot(welcome: m.Welcome, robot: str, serial: str | None) -> Check:

@@ -317,7 +317,15 @@ class LeggedEvaluator:
             )
         truth = self.settings.estimator == "truth"
         estimator: Literal["kalman", "truth"] = "truth" if truth else "kalman"
-        return Controller(self.robot, Gains(gains), gaits, command, estimator, law=self.settings.controller)
+        return Controller(
+            self.robot,
+            Gains(gains),
+            gaits,
+            command,
+            estimator,
+            law=self.settings.controller,
+            adaptive_contact=self.settings.adaptive_contact,
+        )
 
     def end_rule(self, rule: EarlyEnd, context: Mapping[str, float]) -> Callable[[WalkRecording, int], str]:
         """What is asked with a recording and its complete rows, as they come, whether a walk in a context ends there:

@@ -53,6 +53,8 @@ class LeggedOptions:
         margins: further margins, each a mapping with a name and a formula.
         controller: what walks; see docs/controllers.md.
         gait_changes: file with the changes of gait that are allowed (`safebo robots gait-changes`); empty for all.
+        adaptive_contact: whether feet stand when they are felt to touch, not by the gait's clock alone; for the chain
+            that comes with the package.
         controller_gains: what `gains` says where that is not the chain that comes with the package.
     """
 
@@ -75,6 +77,7 @@ class LeggedOptions:
     controller: str = WHOLE_BODY
     controller_gains: Mapping[str, float] = field(default_factory=dict)
     gait_changes: str = ""
+    adaptive_contact: bool = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
@@ -97,6 +100,11 @@ class LeggedOptions:
         if values.get("estimator") == "truth":
             raise ValueError(
                 "estimator: 'truth' is for the controller that comes with this package; another one sees sensors only"
+            )
+        if values.get("adaptive_contact"):
+            raise ValueError(
+                f"adaptive_contact is for the controllers that come with this package ({', '.join(LAWS)}), "
+                f"not for {chosen}"
             )
         values["controller_gains"] = values.pop("gains", {})
         return cls(**values)
@@ -272,5 +280,6 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "controller": _text,
     "controller_file": _text,
     "gait_changes": _text,
+    "adaptive_contact": partial(_one_of, allowed=(True, False)),
 }
 """How each option is checked and read, from its name and its value in a study."""

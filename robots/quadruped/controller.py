@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.contact_timing import ContactRules
 from safebo.robots.quadruped.estimator import KalmanEstimator
 from safebo.robots.quadruped.gains import JACOBIAN_TRANSPOSE, LAWS, NONLINEAR_MPC, WHOLE_BODY, Gains
 from safebo.robots.quadruped.gait import Gait
@@ -29,6 +30,7 @@ from safebo.robots.quadruped.mpc.problem import MpcProblem
 from safebo.robots.quadruped.mpc.reference import start_reference
 from safebo.robots.quadruped.speed import SpeedLimit, speed_limit
 from safebo.robots.quadruped.tick import UNSOUND, estimate_and_plan, mpc_inputs, plan_from_base
+from safebo.robots.quadruped.touch import Touch
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.whole_body import WholeBody
 from safebo.types import BoolArray
@@ -78,6 +80,8 @@ class Controller:
         settle: seconds of standing before the gait starts.
         mpc_period: seconds between two solutions of the MPC, and the length of one of its steps.
         law: one of `safebo.robots.quadruped.gains.LAWS`.
+        adaptive_contact: whether feet stand when they are felt to touch; otherwise by the gait's clock. See
+            `safebo.robots.quadruped.contact_timing`.
 
     A gait has a greatest speed, `limit` (see `speed_limit`); faster commands are shortened to it. How one gait goes
     over into another: `GaitSequencer`.
@@ -87,7 +91,8 @@ class Controller:
         base: the base state that was used. estimator: what it comes from; None where it is told.
         feet: measured and planned feet.
         velocity_command: what is followed: forward, leftward (m/s, heading frame) and yaw rate (rad/s), `3`.
-        planned_contact: planned contacts `4`. stance_forces: forces of the torque program `4 x 3`, world, N.
+        planned_contact: contacts that are counted on `4`. contacts: what is known of them.
+        stance_forces: forces of the torque program `4 x 3`, world, N.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Controller:
         settle: float = SETTLE,
         mpc_period: float = 0.03,
         law: str = WHOLE_BODY,
+        adaptive_contact: bool = False,
     ) -> None:
         if law not in LAWS:
             raise ValueError(f"law must be {' or '.join(map(repr, LAWS))}, got {law!r}")
@@ -114,8 +120,10 @@ class Controller:
         self.dynamics = Dynamics(robot)
         self.body = self.dynamics.composite(robot.home_joints)
         self.mpc: Mpc = (PendulumMpc if law == NONLINEAR_MPC else ConvexMpc)(self.body, step=mpc_period)
-        self._memory, motion = allocate_motion(leg_geometry(robot), self.period)
-        parameters, self.feet, self.base, self._reference = motion
+        rules = ContactRules(bool(adaptive_contact)).to_scale(robot.size)
+        self._memory, motion = allocate_motion(leg_geometry(robot), self.period, rules)
+        parameters, self.feet, self.base, self._reference, self.contacts = motion
+        self._touch = Touch(robot, self.dynamics, self.period) if adaptive_contact else None
         self._fresh, self._bad_samples = True, 0
         schedule = gait if isinstance(gait, GaitSchedule) else GaitSchedule(gait)
         self._gaits = GaitSequencer(schedule, robot.legs, self.period, self._limit_of, parameters.gait)
@@ -188,6 +196,9 @@ class Controller:
         self._gaits.reset()
         self._fresh, self._bad_samples = True, 0
         self.feet.stance[:], self.feet.shift[:] = True, 0.0
+        self.contacts.reset()
+        if self._touch is not None:
+            self._touch.reset()
         start_reference(self.base, self._reference)
         self._reference.wanted[0, 2] = self.robot.nominal_height
 
@@ -240,6 +251,8 @@ class Controller:
     ) -> int:
         """Take a sample in and plan feet and base; see `estimate_and_plan`."""
         q, qd = reading.joint_position, reading.joint_velocity
+        if self._touch is not None:
+            self._touch.feel(self.command, reading, self._memory)
         if self.estimator is None:
             try:
                 self._take_base(_known(truth, reading))

@@ -17,7 +17,18 @@ import numpy as np
 
 from safebo.boundary.compiled import njit_no_alloc, put
 from safebo.robots.descriptions.chain import measure_legs
-from safebo.robots.quadruped.gait import GaitTiming, contact
+from safebo.robots.quadruped.contact_timing import (
+    LATE,
+    SWING,
+    ContactRules,
+    Contacts,
+    advance_contact,
+    counted_on,
+    lower,
+    raise_swing,
+    remember_height,
+)
+from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import LegGeometry, rotation_from_quaternion
 from safebo.robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
@@ -35,6 +46,7 @@ class FootParameters(NamedTuple):
         period: control period, s.
         velocity_gain: of the foothold rule, s.
         swing: apex of a swing, m, and greatest mean speed of a swing foot over the ground, m/s.
+        rules: how contact adapts.
     """
 
     gait: GaitTiming
@@ -42,13 +54,14 @@ class FootParameters(NamedTuple):
     period: float
     velocity_gain: float
     swing: tuple[float, float]
+    rules: ContactRules = ContactRules()
 
 
 class Feet(NamedTuple):
     """The four feet: measured, planned and desired.
 
     Args:
-        stance: which feet are planned to stand now, `4`.
+        stance: which feet are planned to stand now, and are counted on, `4`.
         local: in the base frame, the centre of a swinging foot or the contact point of a standing one, m.
         jacobian: of that point in the base frame, `4 x 3 x 3`, m/rad.
         axes: of the joints in the base frame, one in each column, `4 x 3 x 3`.
@@ -127,6 +140,7 @@ def update_feet(
     qd: FloatArray,
     command: FloatArray,
     feet: Feet,
+    contacts: Contacts,
 ) -> bool:
     """Place measured feet in the world and plan their motion; returns whether a planned contact changed.
 
@@ -138,8 +152,9 @@ def update_feet(
         qd: joint speeds `12`, rad/s.
         command: forward, leftward velocity and yaw rate in the heading frame `3`.
         feet: measured (`measure_feet`); out.
+        contacts: of the legs; out.
     """
-    gait, geometry = parameters.gait, parameters.geometry
+    gait, geometry, rules = parameters.gait, parameters.geometry, parameters.rules
     position, velocity, rate = base.position, base.linear_velocity, base.angular_velocity
     rotation, target = feet.rotation, feet.target
     ground = geometry.foot_radius
@@ -149,11 +164,16 @@ def update_feet(
     for leg in range(4):
         speeds = qd[3 * leg : 3 * leg + 3]
         _place_in_world(leg, base, speeds, feet)
-        stands, progress = contact(time, leg, gait)
+        before = contacts.mode[leg]
+        progress = advance_contact(time, leg, gait, parameters.period, rules, contacts)
+        mode = contacts.mode[leg]
+        stands = counted_on(mode)
         if stands:
             if fresh or not feet.stance[leg]:
                 put(feet.world[leg], target[leg])
-                target[leg, 2] = ground
+            if rules.adaptive:
+                remember_height(leg, before, feet.world[leg, 2] - ground, rules, contacts)
+            target[leg, 2] = ground + contacts.ground[leg] - contacts.level[0]
             _move_to_contact_point(leg, rate, speeds, ground, parameters.period, feet)
             # a foot that slid keeps its target within MAX_SLIP: the leg must not pull against the ground
             slip_x = feet.world[leg, 0] - target[leg, 0]
@@ -165,8 +185,17 @@ def update_feet(
             put(target[leg], feet.wanted[leg])
             feet.wanted_velocity[leg] = 0.0
             feet.wanted_acceleration[leg] = 0.0
+        elif mode == LATE:
+            planned = ground - TOUCHDOWN_DEPTH + contacts.ground[leg] - contacts.level[0]
+            begins, lowered = before != LATE, contacts.lowered
+            speed = lower(leg, feet.world[leg, 2], planned, begins, parameters.period, rules, lowered)
+            put(target[leg], feet.wanted[leg])
+            feet.wanted[leg, 2] = lowered[leg]
+            feet.wanted_velocity[leg] = 0.0
+            feet.wanted_velocity[leg, 2] = speed
+            feet.wanted_acceleration[leg] = 0.0
         else:
-            if fresh or feet.stance[leg]:
+            if fresh or before != SWING:
                 put(feet.world[leg], feet.start[leg])
             duration = (1.0 - gait.duty[leg]) * gait.stride[leg]
             target[leg, 0], target[leg, 1] = foothold(
@@ -181,13 +210,16 @@ def update_feet(
             )
             target[leg, 0] += feet.shift[leg, 0]
             target[leg, 1] += feet.shift[leg, 1]
-            target[leg, 2] = ground - TOUCHDOWN_DEPTH
+            target[leg, 2] = ground - TOUCHDOWN_DEPTH + contacts.ground[leg] - contacts.level[0]
+            if rules.adaptive and before != SWING:
+                raise_swing(leg, feet.start[leg], target[leg], target, rules, contacts)
+            apex, most_speed = parameters.swing
             swing_point(
                 feet.start[leg],
                 target[leg],
                 progress,
                 duration,
-                parameters.swing,
+                (apex + contacts.lift[leg], most_speed),
                 feet.wanted[leg],
                 feet.wanted_velocity[leg],
                 feet.wanted_acceleration[leg],

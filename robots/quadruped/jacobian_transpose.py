@@ -148,7 +148,7 @@ def transpose_tick(
         memory: of feet, base and wanted base.
         targets: out, angles (within the joints' range), speeds, torques (within their limits), `3 x 12`.
     """
-    parameters, feet, base, reference = motion_of(memory)
+    parameters, feet, base, reference, _ = motion_of(memory)
     legs = parameters.geometry.legs
     lower, upper, torque_limit = limits[0], limits[1], limits[2]
     q_wanted, qd_wanted, torque = targets[0], targets[1], targets[2]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.boundary.compiled import njit_no_alloc
+from safebo.robots.quadruped.contact_timing import ContactRules, Contacts
 from safebo.robots.quadruped.feet import Feet, FootParameters
 from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.interface import BaseState
@@ -29,13 +30,14 @@ _PARAMETERS = [
     ("period", "f8"),
     ("velocity_gain", "f8"),
     ("swing", "f8", 2),
+    ("rules", "f8", len(ContactRules._fields)),
 ]
 
 
 def _fields(name: str, parts: NamedTuple) -> list[tuple[str, str, tuple[int, ...]]]:
     """Those of a record of arrays; truth values are numbers in memory."""
     return [
-        (f"{name}.{part}", "u1" if values.dtype == np.bool_ else "f8", values.shape)
+        (f"{name}.{part}", "u1" if values.dtype == np.bool_ else values.dtype.str, values.shape)
         for part, values in parts._asdict().items()
     ]
 
@@ -46,10 +48,11 @@ MOTION = np.dtype(
         *_fields("feet", Feet.standing()),
         *_fields("base", BaseState.at_rest()),
         *_fields("reference", BaseReference.at_rest()),
+        *_fields("contacts", Contacts.standing()),
     ],
     align=True,
 )
-"""The parts of `FootParameters`, `Feet`, `BaseState` and `BaseReference`."""
+"""The parts of `FootParameters`, `Feet`, `BaseState`, `BaseReference` and `Contacts`."""
 
 Memory = NDArray[np.uint8]
 """The bytes of one `MOTION`."""
@@ -63,23 +66,28 @@ class Motion(NamedTuple):
         feet: measured and planned.
         base: as estimated or known.
         reference: as wanted.
+        contacts: as planned and as felt.
     """
 
     parameters: FootParameters
     feet: Feet
     base: BaseState
     reference: BaseReference
+    contacts: Contacts
 
 
-def allocate_motion(geometry: LegGeometry, period: float) -> tuple[Memory, Motion]:
+def allocate_motion(
+    geometry: LegGeometry, period: float, rules: ContactRules | None = None
+) -> tuple[Memory, Motion]:
     """Memory of a robot that stands level at the origin, and what Python sees of it.
 
     Args:
         geometry: of its legs.
         period: control period, s.
+        rules: how contact adapts; not at all where None.
     """
-    memory = np.zeros(1, MOTION)
-    for name, value in (*geometry._asdict().items(), ("period", period)):
+    memory, rules = np.zeros(1, MOTION), rules or ContactRules()
+    for name, value in (*geometry._asdict().items(), ("period", period), ("rules", rules)):
         memory[name] = value
 
     def views(name: str, parts: NamedTuple) -> list[FloatArray]:
@@ -92,10 +100,11 @@ def allocate_motion(geometry: LegGeometry, period: float) -> tuple[Memory, Motio
 
     timing = GaitTiming(*(memory[name][0] for name in GaitTiming._fields))
     motion = Motion(
-        FootParameters(timing, geometry, period, 0.0, (0.0, 0.0)),
+        FootParameters(timing, geometry, period, 0.0, (0.0, 0.0), rules),
         Feet(*views("feet", Feet.standing())),  # type: ignore[arg-type]
         BaseState(*views("base", BaseState.at_rest())),
         BaseReference(*views("reference", BaseReference.at_rest())),
+        Contacts(*views("contacts", Contacts.standing())),  # type: ignore[arg-type]
     )
     return memory.view(np.uint8), motion
 
@@ -111,9 +120,10 @@ def motion_of(memory: Memory) -> Motion:
     """Feet, base and wanted base in a memory."""
     m = memory.view(MOTION)[0]
     geometry = LegGeometry(m["legs"], m["hip"], m["foot_radius"])
-    timing, swing = GaitTiming(m["duty"], m["stride"], m["offsets"]), m["swing"]
+    timing, swing, r = GaitTiming(m["duty"], m["stride"], m["offsets"]), m["swing"], m["rules"]
+    rules = ContactRules(r[0] != 0.0, r[1], r[2], r[3], r[4], r[5], r[6], r[7])
     return Motion(
-        FootParameters(timing, geometry, m["period"], m["velocity_gain"], (swing[0], swing[1])),
+        FootParameters(timing, geometry, m["period"], m["velocity_gain"], (swing[0], swing[1]), rules),
         Feet(
             m["feet.stance"],
             m["feet.local"],
@@ -143,5 +153,18 @@ def motion_of(memory: Memory) -> Motion:
             m["reference.blended"],
             m["reference.rotation"],
             m["reference.velocity"],
+        ),
+        Contacts(
+            m["contacts.mode"],
+            m["contacts.planned"],
+            m["contacts.progress"],
+            m["contacts.touching"],
+            m["contacts.empty"],
+            m["contacts.free"],
+            m["contacts.held"],
+            m["contacts.lowered"],
+            m["contacts.ground"],
+            m["contacts.lift"],
+            m["contacts.level"],
         ),
     )

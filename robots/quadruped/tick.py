@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from safebo.boundary.compiled import njit, njit_no_alloc, put
+from safebo.robots.quadruped.contact_timing import count_from_mean, trusted_phases
 from safebo.robots.quadruped.feet import measure_feet, update_feet
 from safebo.robots.quadruped.filter import FilterMemory, correct_by_legs, filter_of, is_sound
 from safebo.robots.quadruped.gait import stance_phases
@@ -54,8 +55,12 @@ def estimate_and_plan(
     motion, state = motion_of(memory), filter_of(estimator)
     feet, base = motion.feet, motion.base
     measure_feet(motion.parameters.geometry.legs, joint_position, joint_velocity, feet)
-    phases = state.phases
-    stance_phases(time, motion.parameters.gait, phases)
+    phases, gait, contacts = state.phases, motion.parameters.gait, motion.contacts
+    if motion.parameters.rules.adaptive:
+        trusted_phases(time, gait, contacts, phases)
+        put(contacts.ground, state.ground)
+    else:
+        stance_phases(time, gait, phases)
     legs = feet.local, feet.jacobian, feet.axes
     correct_by_legs(state, legs, joint_velocity, orientation, angular_velocity, specific_force, phases)
     put(state.mean[0], base.position)
@@ -93,16 +98,30 @@ def _plan(
     motion: Motion,
 ) -> int:
     """Move feet, whose legs are measured, and wanted base on by one tick."""
-    parameters, feet, base, reference = motion
+    parameters, feet, base, reference, contacts = motion
     command = reference.command
     command[0], command[1], command[2] = forward, leftward, yaw_rate
-    changed = update_feet(time, fresh, parameters, base, joint_velocity, command, feet)
+    if parameters.rules.adaptive:
+        _count_heights_anew(parameters.period, motion)
+    changed = update_feet(time, fresh, parameters, base, joint_velocity, command, feet, contacts)
     advance_reference(feet.rotation, base, parameters.period, reference)
     return CHANGED if changed else SAME
 
 
 @njit(cache=True)
+def _count_heights_anew(period: float, motion: Motion) -> None:
+    """Count the base's height, and those that last, from the mean of the floor under the feet."""
+    feet, contacts = motion.feet, motion.contacts
+    rise = count_from_mean(period, motion.parameters.rules, contacts)
+    motion.base.position[2] -= contacts.level[0]
+    for leg in range(4):
+        feet.start[leg, 2] -= rise
+        feet.target[leg, 2] -= rise
+        contacts.lowered[leg] -= rise
+
+
+@njit(cache=True)
 def mpc_inputs(time: float, step: float, centre: FloatArray, memory: Memory, problem: MpcProblem) -> None:
     """`write_problem` of what is in a memory; `problem` as a plain tuple."""
-    parameters, feet, base, reference = motion_of(memory)
-    write_problem(time, step, parameters, centre, base, feet, reference, MpcProblem(*problem))
+    parameters, feet, base, reference, contacts = motion_of(memory)
+    write_problem(time, step, parameters, centre, base, feet, reference, contacts, MpcProblem(*problem))

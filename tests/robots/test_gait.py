@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.contact_timing import Contacts
 from safebo.robots.quadruped.feet import Feet, FootParameters, measure_feet, update_feet
 from safebo.robots.quadruped.gait import (
     GAITS,
@@ -86,7 +87,8 @@ def contacts_of_the_feet(time, timing):
     feet = Feet.standing()
     zero, joints = np.zeros(3), ROBOT.home_joints
     measure_feet(ROBOT.chains, joints, np.zeros(12), feet)
-    update_feet(time, True, parameters(timing), BaseState.at_rest(), np.zeros(12), zero, feet)
+    known = parameters(timing), BaseState.at_rest(), np.zeros(12), zero
+    update_feet(time, True, *known, feet, Contacts.standing())
     return feet.stance
 
 
@@ -94,7 +96,9 @@ def plan_of_the_mpc(time, timing):
     problem = MpcProblem.allocate(STEPS)
     feet = Feet.standing()
     feet.stance[:] = [contact(time, leg, timing)[0] for leg in range(4)]
-    still = np.zeros(3), feet, BaseReference.at_rest()
+    contacts = Contacts.standing()
+    contacts.planned[:] = feet.stance
+    still = np.zeros(3), feet, BaseReference.at_rest(), contacts
     divide_horizon(time, STEP, timing, problem.ends)
     plan_contacts(time, parameters(timing), *still, problem)
     return problem

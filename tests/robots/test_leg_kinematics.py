@@ -7,6 +7,7 @@ import pytest
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.descriptions.published import ROBOTS
+from safebo.robots.quadruped.contact_timing import Contacts
 from safebo.robots.quadruped.feet import Feet, FootParameters, measure_feet, update_feet
 from safebo.robots.quadruped.gait import GAITS
 from safebo.robots.quadruped.interface import BaseState
@@ -94,7 +95,7 @@ def test_the_jacobian_of_a_standing_foot_is_that_of_its_contact_point(robot):
     zero = np.zeros(3)
     base = BaseState(np.array([0, 0, 0.27]), np.array([1.0, 0, 0, 0]), zero, zero)
     measure_feet(parameters.geometry.legs, q, qd, feet)
-    update_feet(0.0, True, parameters, base, qd, zero, feet)
+    update_feet(0.0, True, parameters, base, qd, zero, feet, Contacts.standing())
     full_q, step = pinocchio.neutral(model), 1e-6
     for leg in range(4):
         calf = model.getJointId(robot.joint_names[3 * leg + 2])

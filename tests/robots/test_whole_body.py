@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import minimize
 
 from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.contact_timing import Contacts
 from safebo.robots.quadruped.feet import Feet, FootParameters, measure_feet, update_feet
 from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.interface import BaseState
@@ -147,7 +148,7 @@ class Scene:
         self.feet, command = Feet.standing(), np.array([0.5, 0, 0])
         measure_feet(parameters.geometry.legs, self.q, self.qd, self.feet)
         base = BaseState(self.position, self.quaternion, self.velocity, self.rate)
-        update_feet(0.1, True, parameters, base, self.qd, command, self.feet)
+        update_feet(0.1, True, parameters, base, self.qd, command, self.feet, Contacts.standing())
         self.base = np.concatenate([self.rotation.T @ self.velocity, self.rate])
         self.dynamics = Dynamics(self.robot)
         self.dynamics.update(self.quaternion, self.base, self.q, self.qd)

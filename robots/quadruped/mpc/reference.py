@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from safebo.boundary.compiled import njit, njit_no_alloc, put
+from safebo.robots.quadruped.contact_timing import EARLY, Contacts
 from safebo.robots.quadruped.feet import Feet, FootParameters
 from safebo.robots.quadruped.gait import GaitTiming, next_change, stance_time, stride_and_phase
 from safebo.robots.quadruped.interface import BaseState
@@ -160,6 +161,7 @@ def write_problem(
     base: BaseState,
     feet: Feet,
     reference: BaseReference,
+    contacts: Contacts,
     problem: MpcProblem,
 ) -> None:
     """Write state, reference, contacts and moment arms of the MPC into `problem`.
@@ -172,6 +174,7 @@ def write_problem(
         base: base state.
         feet: the feet now.
         reference: wanted motion of the base.
+        contacts: of the legs.
         problem: out.
     """
     rotation, rate = feet.rotation, base.angular_velocity
@@ -208,7 +211,7 @@ def write_problem(
         path[k, 8] = command[2]
         path[k, 9] = c * command[0] - s * command[1]
         path[k, 10] = s * command[0] + c * command[1]
-    plan_contacts(time, parameters, base.position, feet, reference, problem)
+    plan_contacts(time, parameters, base.position, feet, reference, contacts, problem)
 
 
 @njit_no_alloc
@@ -232,6 +235,7 @@ def plan_contacts(
     position: FloatArray,
     feet: Feet,
     reference: BaseReference,
+    contacts: Contacts,
     problem: MpcProblem,
 ) -> None:
     """Planned contacts (`steps x 4`), footholds and moment arms (`steps x 4 x 3`) over a divided horizon.
@@ -239,7 +243,8 @@ def plan_contacts(
     A moment arm is a foot's position relative to the centre of mass, in the world, in the middle of its contact.
 
     A foot that stands now stays; one that swings will stand at its target; later footholds follow the
-    foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity.
+    foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. A foot that
+    stands early stands until its planned stance is over; one that is late is expected after the first step.
     """
     gait, hip = parameters.gait, parameters.geometry.hip
     command, yaw = reference.command, reference.heading[1]
@@ -251,11 +256,14 @@ def plan_contacts(
     point = np.empty(3)
     for leg in range(4):
         now, _ = stride_and_phase(time, leg, gait)
+        early, planned = contacts.mode[leg] == EARLY, contacts.planned[leg]
+        touchdown = (now + 1 - gait.offsets[leg]) * gait.stride[leg] - time
+        height = contacts.ground[leg] - contacts.level[0]
         for k in range(ends.shape[0]):
             start = ends[k - 1] if k else 0.0
             if k == 0:  # no contact changes in it
                 stands, middle = ends[0] if feet.stance[leg] else 0.0, 0.5 * ends[0]
-            elif time < 0.0:
+            elif time < 0.0 or (early and start < touchdown):
                 stands, middle = ends[k] - start, 0.5 * (ends[k] - start)
             else:
                 stands, middle = stance_time(time + start, time + ends[k], leg, gait)
@@ -266,11 +274,11 @@ def plan_contacts(
                 point[i] = (
                     feet.world[leg, i] if feet.stance[leg] else feet.target[leg, i] - feet.shift[leg, i]
                 )
-            point[2] = 0.0
+            point[2] = height
             if gait.duty[leg] < 1.0 and time + later >= 0.0:
                 stride, _ = stride_and_phase(time + later, leg, gait)
                 # a standing foot keeps its position for this stride, a swinging one its target for the next
-                if stride > now + (0 if feet.stance[leg] else 1):
+                if stride > now + (0 if planned else 1):
                     landing = (stride - gait.offsets[leg]) * gait.stride[leg] - time
                     stance_duration = gait.duty[leg] * gait.stride[leg]
                     point[0], point[1] = foothold(

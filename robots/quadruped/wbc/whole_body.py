@@ -173,7 +173,7 @@ def whole_body_tick(
     Returns:
         What `free_torques` says.
     """
-    parameters, feet, base, reference = motion_of(memory)
+    parameters, feet, base, reference, _ = motion_of(memory)
     m = law.view(LAW)[0]
     body = RigidBody(m["mass"], m["centre"], m["inverse_inertia"])
     gains = TaskGains(m["base"], m["swing"], m["trajectory_blend"], DAMPING, body)
