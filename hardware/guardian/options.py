@@ -138,14 +138,11 @@ class GuardianOptions:
             raise HardwareInputError(
                 "--core goes with --physical or --own-clock: a virtual robot's clock waits"
             )
+        adaptive = self.adaptive_contact
+        if adaptive and self.controller is not ControllerKind.BUILT_IN:
+            raise HardwareInputError("--adaptive-contact is for the built-in controller")
         own = read_own(self.controller, self.controller_file, self.baseline)
-        if own is not None and self.adaptive_contact:
-            raise HardwareInputError(
-                "--adaptive-contact is for the built-in controller, not with --controller relay"
-            )
-        table = (
-            read_table(self.baseline, self.adaptive_contact) if own is None else ControllerGains.of(own.table)
-        )
+        table = read_table(self.baseline, adaptive) if own is None else ControllerGains.of(own.table)
         limits = read_limits(self.limits, self.tighten or (), self.loosen or ())
         return GuardianSettings(self, key_at(self.key, say_if_heard), table, limits, own)
 

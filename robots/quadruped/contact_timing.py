@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit_no_alloc
 from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.quadruped.gait import GaitTiming, contact
 from safebo.types import BoolArray, FloatArray, IntArray
@@ -110,7 +110,7 @@ class Contacts(NamedTuple):
             part[:] = value
 
 
-@njit(cache=True)
+@njit_no_alloc
 def next_mode(
     mode: int,
     was_planned: bool,
@@ -151,13 +151,13 @@ def next_mode(
     return EARLY if touching else LATE
 
 
-@njit(cache=True)
+@njit_no_alloc
 def counted_on(mode: int) -> bool:
     """Whether a leg of a mode stands: it may be loaded, and follows no path."""
     return mode in (STANCE, ASSUMED, EARLY)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def advance_contact(
     time: float, leg: int, gait: GaitTiming, period: float, rules: ContactRules, contacts: Contacts
 ) -> float:
@@ -178,7 +178,7 @@ def advance_contact(
     return progress
 
 
-@njit(cache=True)
+@njit_no_alloc
 def remember_height(leg: int, before: int, height: float, rules: ContactRules, contacts: Contacts) -> None:
     """Remember how high the floor is under a foot that has just been felt to touch.
 
@@ -196,7 +196,7 @@ def remember_height(leg: int, before: int, height: float, rules: ContactRules, c
         contacts.ground[leg] = found
 
 
-@njit(cache=True)
+@njit_no_alloc
 def raise_swing(
     leg: int,
     start: FloatArray,
@@ -224,7 +224,7 @@ def raise_swing(
     contacts.lift[leg] = min(lift, rules.depth)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def lower(
     leg: int,
     height: float,
@@ -255,7 +255,7 @@ def lower(
     return -rules.speed
 
 
-@njit(cache=True)
+@njit_no_alloc
 def trusted_phases(time: float, gait: GaitTiming, contacts: Contacts, out: FloatArray) -> None:
     """What `gait.stance_phases` says, of feet that stand early or late: how far they are through their stance, 0 to 1.
 
@@ -277,7 +277,7 @@ def trusted_phases(time: float, gait: GaitTiming, contacts: Contacts, out: Float
             out[leg] = min(0.5, stood) if mode == EARLY and not contacts.planned[leg] else -1.0
 
 
-@njit(cache=True)
+@njit_no_alloc
 def count_from_mean(period: float, rules: ContactRules, contacts: Contacts) -> float:
     """Move `level` towards the mean height of the ground; returns by how much it rose, m."""
     ground = contacts.ground

@@ -32,7 +32,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit, put
+from safebo.boundary.compiled import njit_no_alloc, put
 from safebo.robots.descriptions.chain import measure_legs
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.contact_timing import SWING, Contacts
@@ -87,14 +87,15 @@ TOUCH = np.dtype(
         ("damped", "f8"),  # lambda^2, m^2
         ("before", "f8", 27),  # angles, speeds and rate of the base in the last tick
         ("known", "u1"),  # whether there was a last tick
+        ("acted", "f8", 12),  # torques since then, N m
+        ("base", "f8", (2, 6)),  # velocity and acceleration, in a frame that moves with its origin now
         ("residual", "f8", 12),  # r
-        (
-            "learned",
-            "f8",
-            (12, 2),
-        ),  # friction and damping of the joints beside the model's, N m and N m s/rad
-        ("spread", "f8", (12, 3)),  # their variances and, last, covariance
-        ("strength", "f8"),  # of the joints over a Go1's
+        ("learned", "f8", (12, 3)),  # friction, damping and inertia of the joints beside the model's
+        ("spread", "f8", (12, 3, 3)),  # their covariance
+        ("unknown", "f8", 3),  # standard deviations of them at first
+        ("roughness", "f8"),  # N m, see `ROUGHNESS`
+        ("wrong", "f8", 4),  # e^2, N^2
+        ("ticks", "i8", 4),  # over which it was taken
         ("swings", "i8", 4),  # from which a leg has learned
         ("aloft", "u1", 4),  # whether a foot was certainly off the floor in the last tick
         ("force", "f8", (4, 3)),  # on the feet, base frame, N
@@ -178,7 +179,7 @@ class Touch:
         )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def estimate_touch(
     position: FloatArray,
     velocity: FloatArray,
@@ -212,13 +213,13 @@ def estimate_touch(
     if not is_sound(q, qd, orientation, angular_velocity, specific_force):
         return
     m, contacts = memory.view(TOUCH)[0], motion_of(motion).contacts
-    before, acted, limit = m["before"], np.empty(12), m["torque_limit"]
+    before, acted, limit = m["before"], m["acted"], m["torque_limit"]
     for j in range(12):
         tau = torque[j] + kp[j] * (position[j] - before[j]) + kd[j] * (velocity[j] - before[12 + j])
         acted[j] = min(limit[j], max(-limit[j], tau))
     for leg in range(4):
         _watch_swing(leg, contacts, m["aloft"], m["swings"])
-    _residuals(q, qd, orientation, angular_velocity, specific_force, acted, memory)
+    _residuals(q, qd, orientation, angular_velocity, specific_force, memory)
     up = _up(orientation)
     measure_legs(m["legs"], q, qd, m["position"], m["jacobian"], m["axes"], m["drift"])
     for leg in range(4):
@@ -227,7 +228,8 @@ def estimate_touch(
         vertical = dot(f, up)
         if m["aloft"][leg] != 0:
             m["ticks"][leg] = min(REMEMBERED, m["ticks"][leg] + 1)
-            m["wrong"][leg] += (vertical * vertical - m["wrong"][leg]) / m["ticks"][leg]
+            wrong = min(abs(vertical), m["thresholds"][0])  # a toe that hits a riser is no error
+            m["wrong"][leg] += (wrong * wrong - m["wrong"][leg]) / m["ticks"][leg]
         doubt = DOUBT * math.sqrt(m["wrong"][leg])
         on, off = m["thresholds"][0] + doubt, m["thresholds"][1] - doubt
         m["touching"][leg] = touches(m["touching"][leg] != 0, dot(f, f), vertical, on, off)
@@ -241,7 +243,7 @@ def estimate_touch(
     m["known"] = 1
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _watch_swing(leg: int, contacts: Contacts, aloft: BoolArray, swings: IntArray) -> None:
     """Whether a foot is certainly off the floor, and how many swings of it there were."""
     begin, end = IN_THE_AIR
@@ -251,7 +253,7 @@ def _watch_swing(leg: int, contacts: Contacts, aloft: BoolArray, swings: IntArra
     aloft[leg] = now
 
 
-@njit(cache=True)
+@njit_no_alloc
 def learn(
     lacks: float,
     told: Vector,
@@ -270,14 +272,12 @@ def learn(
         learned: theta, friction, damping and inertia beside the model's, `3`; out.
         spread: its covariance, `3 x 3`; out.
     """
-    gain, total, miss = np.empty(3), noise * noise, -lacks
     for i in range(3):
         drift = FORGETTING * unknown[i]
         spread[i, i] += drift * drift
-    for i in range(3):
-        gain[i] = spread[i, 0] * told[0] + spread[i, 1] * told[1] + spread[i, 2] * told[2]
-        total += gain[i] * told[i]
-        miss -= learned[i] * told[i]
+    gain = dot(vector(spread[0]), told), dot(vector(spread[1]), told), dot(vector(spread[2]), told)
+    total = noise * noise + dot(gain, told)
+    miss = -lacks - dot(vector(learned), told)
     most = UNLIKELY * math.sqrt(total)
     miss = min(most, max(-most, miss))
     for i in range(3):
@@ -286,7 +286,7 @@ def learn(
             spread[i, j] -= gain[i] * gain[j] / total
 
 
-@njit(cache=True)
+@njit_no_alloc
 def touches(touched: bool, squared: float, vertical: float, on: float, off: float) -> bool:
     """Whether a foot touches, by the force on it: hysteresis, and a cone against risers.
 
@@ -302,7 +302,7 @@ def touches(touched: bool, squared: float, vertical: float, on: float, off: floa
     return vertical > on and squared < (1.0 + STEEPEST * STEEPEST) * vertical * vertical
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _up(w: FloatArray) -> Vector:
     """The world's vertical in the frame of a unit quaternion."""
     return (
@@ -312,7 +312,7 @@ def _up(w: FloatArray) -> Vector:
     )
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _foot_force(jacobian: FloatArray, r: FloatArray, damped: float) -> Vector:
     """(J J^T + lambda^2)^-1 J r, by Cramer's rule."""
     x, y, z = vector(jacobian[0]), vector(jacobian[1]), vector(jacobian[2])
@@ -326,23 +326,22 @@ def _foot_force(jacobian: FloatArray, r: FloatArray, damped: float) -> Vector:
     return (dot(wanted, bc) / size, dot(wanted, ca) / size, dot(wanted, ab) / size)
 
 
-@njit(cache=True)
+@njit_no_alloc
 def _residuals(
     q: FloatArray,
     qd: FloatArray,
     orientation: FloatArray,
     angular_velocity: FloatArray,
     specific_force: FloatArray,
-    acted: FloatArray,
     memory: TouchMemory,
 ) -> None:
-    """Move r on by one tick, in which the torques `acted` acted."""
+    """Move r on by one tick, in which the torques of `acted` acted."""
     m = memory.view(TOUCH)[0]
     if m["known"] == 0:
         return
     before, period, mass_matrix, bias = m["before"], m["period"], m["mass_matrix"], m["bias"]
-    base, acceleration = np.zeros(6), np.empty(6)
-    put(angular_velocity, base[3:6])  # in a frame that moves with the base's origin now
+    acted, base, acceleration = m["acted"], m["base"][0], m["base"][1]
+    put(angular_velocity, base[3:6])
     table = LinkTable(m["trunk"], m["links"], m["legs"], m["armature"])
     equations_of_motion(orientation, base, q, qd, table, mass_matrix, bias)
     rate, imu, up = vector(angular_velocity), vector(m["imu"]), _up(orientation)

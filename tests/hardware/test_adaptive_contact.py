@@ -9,6 +9,7 @@ from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.options import ControllerKind, GuardianOptions
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
+from safebo.hardware.link.key import make_key
 from safebo.hardware.link.messages import Welcome
 from safebo.hardware.tuning.preflight import same_table
 from safebo.robots.descriptions.model import load_robot
@@ -36,11 +37,10 @@ def test_other_gains_are_still_said_to_be_others():
 
 def test_the_option_is_for_the_built_in_controller(tmp_path):
     file, key = tmp_path / "own.yaml", tmp_path / "link.key"
-    options = GuardianOptions(
-        key=key, adaptive_contact=True, controller=ControllerKind.RELAY, controller_file=file
-    )
-    file.write_text("{}")
-    with pytest.raises(HardwareInputError):
+    make_key(key)
+    relay = ControllerKind.RELAY
+    options = GuardianOptions(key=key, adaptive_contact=True, controller=relay, controller_file=file)
+    with pytest.raises(HardwareInputError, match="--adaptive-contact is for the built-in controller"):
         options.read()
     settings = GuardianOptions(key=key, adaptive_contact=True).read()
     assert settings.table.identity == quadruped_table(adaptive_contact=True).identity

@@ -108,6 +108,7 @@ def test_without_it_nothing_that_is_felt_counts(gait, runs):
     st.floats(0.0, 0.3),
     st.integers(2, 400),
 )
+@settings(deadline=None)
 def test_a_late_foot_is_led_down_at_a_bounded_speed_to_a_bounded_depth(height, planned, speed, depth, ticks):
     rules, lowered = RULES._replace(speed=speed, depth=depth), np.zeros(4)
     assert lower(3, height, planned, True, PERIOD, rules, lowered) == 0.0

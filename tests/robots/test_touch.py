@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pinocchio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebo.robots.descriptions.model import load_robot
-from safebo.robots.quadruped.contact_timing import EARLY, LATE
+from safebo.robots.quadruped.contact_timing import EARLY, LATE, SWING
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import robot_gains
 from safebo.robots.quadruped.gait import robot_gait
 from safebo.robots.quadruped.interface import GRAVITY, JointCommand, SensorReading
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.memory import allocate_motion
-from safebo.robots.quadruped.touch import STEEPEST, STICKING, Touch, touches
+from safebo.robots.quadruped.touch import DAMPING, LESSONS, STEEPEST, STICKING, Touch, learn, touches
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import Walk
@@ -44,12 +44,16 @@ def test_the_force_on_a_foot_is_the_one_that_pinocchio_needs(name, still):
     torque += np.array(model.friction)[index.v] * np.tanh(qd / STICKING)
     pinocchio.computeJointJacobians(model, data, full)
     pinocchio.updateFramePlacements(model, data)
-    applied = random.normal(0, 30, (4, 3))  # base frame
+    applied, found = random.normal(0, 30, (4, 3)), np.zeros((4, 3))  # base frame
     for leg in range(4):
         whole = pinocchio.getFrameJacobian(
             model, data, int(index.foot_frame[leg]), pinocchio.ReferenceFrame.LOCAL_WORLD_ALIGNED
         )
-        torque -= whole[:3, index.v].T @ turn @ applied[leg]
+        jacobian = turn.T @ whole[:3, index.v]
+        torque -= jacobian.T @ applied[leg]
+        square = jacobian @ jacobian.T
+        damped = (DAMPING * robot.size.length) ** 2 * np.eye(3)
+        found[leg] = np.linalg.solve(square + damped, square @ applied[leg])
     imu = robot.imu_position
     felt = push + turn.T @ [0, 0, GRAVITY] + np.cross(rate, np.cross(rate, imu))
     reading = SensorReading(0.0, q, qd, np.array([w, x, y, z]), rate, felt)
@@ -60,7 +64,8 @@ def test_the_force_on_a_foot_is_the_one_that_pinocchio_needs(name, still):
     assert scale < 1.0
     for _ in range(60):
         touch.feel(command, reading, motion)
-    np.testing.assert_allclose(touch.force, applied, rtol=0.03, atol=0.02 * robot.mass)
+    np.testing.assert_allclose(touch.force, found, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(found, applied, rtol=0.03, atol=0.05 * robot.mass)
 
 
 def test_an_unsound_sample_changes_nothing():
@@ -78,7 +83,39 @@ def test_an_unsound_sample_changes_nothing():
     assert before.any()
 
 
+def test_friction_damping_and_inertia_of_a_joint_are_learned():
+    """From a joint that swings to and fro, with noise, and a toe that hits something once."""
+    random, true = np.random.default_rng(3), np.array([0.6, 0.25, 0.015])
+    unknown = np.array([0.5, 0.3, 0.02])
+    learned, spread = np.zeros(3), np.diag(unknown**2)
+    for tick in range(2000):
+        phase = 0.05 * tick
+        told = np.tanh(8.0 * np.sin(phase) / STICKING), 8.0 * np.sin(phase), 200.0 * np.cos(phase)
+        lacks = -true @ told + random.normal(0, 0.3) + (50.0 if tick == 1000 else 0.0)
+        learn(lacks, told, 0.5, unknown, learned, spread)
+    assert np.all(np.abs(learned - true) < [0.1, 0.02, 0.001])
+    assert np.linalg.eigvalsh(spread).min() > 0.0
+
+
+def test_a_leg_goes_by_the_clock_until_it_has_learned():
+    robot = load_robot("go1")
+    touch = Touch(robot, Dynamics(robot), 0.002)
+    motion, named = allocate_motion(leg_geometry(robot), 0.002)
+    reading = SensorReading(joint_position=robot.home_joints.copy())
+    reading.linear_acceleration[2] = GRAVITY
+    contacts = named.contacts
+    contacts.planned[:] = [True, False, True, False]
+    for swing in range(LESSONS):
+        for contacts.mode[:], contacts.progress[:] in ((SWING, 0.2), (SWING, 0.9)):
+            touch.feel(JointCommand(), reading, motion)
+            if swing < LESSONS - 1:
+                np.testing.assert_array_equal(contacts.touching, contacts.planned)
+                assert not contacts.empty.any()
+    np.testing.assert_array_equal(contacts.touching, touch.touching)
+
+
 @given(st.booleans(), st.tuples(forces, forces, forces), st.floats(1.0, 50.0), st.floats(0.1, 1.0))
+@settings(deadline=None)
 def test_a_touch_begins_above_and_ends_below(touched, force, on, share):
     x, y, z = force
     now = touches(touched, x * x + y * y + z * z, z, on, share * on)
