@@ -8,9 +8,10 @@ pushes from the side, with joints that have other friction than the model's, and
 largest and rms tilt, the objective (`tracking`, of the walks that ended on their feet both ways) and the largest force
 on a foot over the robot's weight.
 
-Of the walks with the option the second table says how true what is felt is, against MuJoCo's contacts: swings, early
-contacts and those among them without any, feet called late that touched, and how long a touch of at least 20 ms lasts
-before it is felt. Everything is kept in `--out`; what is there is not made again.
+Of the walks with the option the second table says how true what is felt is, from the third second on, against MuJoCo's
+contacts: swings, early contacts and those among them without any, late feet and those that touched nevertheless, and
+how long a foot that was in the air is loaded with 12 % of the weight before it is felt. Everything is kept in `--out`;
+what is there is not made again.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from safebo.robots.evaluation.evaluator import PERIOD, LeggedEvaluator
 from safebo.robots.quadruped.contact_timing import EARLY, LATE
 from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.touch import ON
 from safebo.robots.simulation.recording import WalkRecording
 
 LASTING = 10
-"""Ticks for which a touch has to last to be one that should be felt."""
+"""Ticks in the air before a touch, and in which one that is felt has to lie."""
 SPEEDS = {"crawl": 0.25}
 """m/s; 0.4 in other gaits."""
 SECONDS = {"crawl": 9.0}
@@ -141,7 +143,7 @@ def walk_once(case: Case, number: int, adaptive: bool) -> dict[str, Any]:
         going = walk.tick()
         modes[row], felt[row] = controller.contacts.mode, controller.contacts.touching
     record = walk.recording()
-    return {**figures(record, evaluator), **sense(record, modes, felt)}
+    return {**figures(record, evaluator), **sense(record, modes, felt, evaluator.robot.mass * GRAVITY)}
 
 
 def figures(record: WalkRecording, evaluator: LeggedEvaluator) -> dict[str, Any]:
@@ -159,15 +161,14 @@ def figures(record: WalkRecording, evaluator: LeggedEvaluator) -> dict[str, Any]
     }
 
 
-def sense(record: WalkRecording, modes: Any, felt: Any) -> dict[str, Any]:
-    """How true is what was felt, of complete rows of a walk from its second second on."""
+def sense(record: WalkRecording, modes: Any, felt: Any, weight: float) -> dict[str, Any]:
+    """How true is what was felt, of complete rows of a walk from its third second on."""
     first, last = record.walk_start + round(2.0 / PERIOD), len(record)
     true, modes, felt = record.contact[:last], modes[:last], felt[:last]
     found: dict[str, Any] = {"swings": 0, "early": 0, "false_early": 0, "late": 0, "false_late": 0}
     latency = list[float]()
     for leg in range(4):
         touches, mode = true[:, leg], modes[:, leg]
-        begins = np.flatnonzero(touches[1:] & ~touches[:-1]) + 1
         found["swings"] += int((np.diff((mode[first:] == 0).astype(int)) == 1).sum())
         for name, one in (("early", EARLY), ("late", LATE)):
             for row in np.flatnonzero((mode[1:] == one) & (mode[:-1] != one)) + 1:
@@ -176,11 +177,12 @@ def sense(record: WalkRecording, modes: Any, felt: Any) -> dict[str, Any]:
                 found[name] += 1
                 real = touches[row - LASTING // 2 : row + 1].any() if one == EARLY else not touches[row]
                 found[f"false_{name}"] += int(not real)
-        for row in begins[(begins >= first) & (begins < last - 2 * LASTING)]:
-            lasts = touches[row : row + LASTING].all() and not touches[row - LASTING : row].any()
-            if lasts and not felt[row - 1, leg]:
+        loads = record.foot_force[:last, leg] > ON * weight
+        for row in np.flatnonzero(loads[1:] & ~loads[:-1]) + 1:
+            if first <= row < last - 50 and not touches[row - 2 * LASTING : row].all():
                 after = np.flatnonzero(felt[row : row + 50, leg])
-                latency.append(1e3 * PERIOD * (after[0] if len(after) else 50))
+                if not felt[row - 1, leg]:
+                    latency.append(1e3 * PERIOD * (after[0] if len(after) else 50))
     return {**found, "latency": latency}
 
 

@@ -75,6 +75,7 @@ class Contacts(NamedTuple):
         mode: `SWING`, `ASSUMED`, `STANCE`, `EARLY` or `LATE`, `4`.
         planned: whether the clock had it stand in the last tick, `4`.
         progress: share of the planned stance or swing that was over then, 0 to 1, `4`.
+        known: of which feet what is felt counts; the others stand by the clock, on a floor as high as the mean, `4`.
         touching: which feet are felt to touch, `4`.
         empty: which feet are felt to carry nothing, `4`.
         free: which feet have been felt to be off the floor in this swing, `4`.
@@ -88,6 +89,7 @@ class Contacts(NamedTuple):
     mode: IntArray
     planned: BoolArray
     progress: FloatArray
+    known: BoolArray
     touching: BoolArray
     empty: BoolArray
     free: BoolArray
@@ -102,7 +104,8 @@ class Contacts(NamedTuple):
         """All feet on a level floor."""
         yes, no = np.ones(4, np.bool_), np.zeros(4, np.bool_)
         numbers = np.zeros(4), np.zeros(4), np.zeros(4), np.zeros(4), np.zeros(1)
-        return cls(np.full(4, STANCE), yes, np.zeros(4), yes.copy(), no, no.copy(), *numbers)
+        flags = yes.copy(), yes.copy(), no, no.copy()
+        return cls(np.full(4, STANCE), yes, np.zeros(4), *flags, *numbers)
 
     def reset(self) -> None:
         """Stand on a level floor again."""
@@ -120,6 +123,7 @@ def next_mode(
     touching: bool,
     empty: bool,
     free: bool,
+    known: bool,
     rules: ContactRules,
 ) -> int:
     """The mode of a leg in this tick, from that of the last one.
@@ -133,9 +137,10 @@ def next_mode(
         touching: whether the foot is felt to touch.
         empty: whether it is felt to carry nothing.
         free: whether it has been felt to be off the floor in this swing.
+        known: whether what is felt of it counts.
         rules: how contact adapts.
     """
-    if not rules.adaptive:
+    if not (rules.adaptive and known):
         return STANCE if planned else SWING
     if planned:
         if mode in (STANCE, EARLY) or touching:
@@ -167,9 +172,8 @@ def advance_contact(
     duty = gait.duty[leg]
     waited = progress * duty / (1.0 - duty) if duty < 1.0 else 0.0
     free = (contacts.free[leg] or not touching) and not (planned or was_planned)
-    mode = next_mode(
-        before, was_planned, planned, progress, waited, touching, contacts.empty[leg], free, rules
-    )
+    empty, known = contacts.empty[leg], contacts.known[leg]
+    mode = next_mode(before, was_planned, planned, progress, waited, touching, empty, free, known, rules)
     stands = mode in (STANCE, EARLY)
     stood = before in (STANCE, EARLY)
     contacts.held[leg] = contacts.held[leg] + period if stands and stood else 0.0
@@ -279,9 +283,15 @@ def trusted_phases(time: float, gait: GaitTiming, contacts: Contacts, out: Float
 
 @njit_no_alloc
 def count_from_mean(period: float, rules: ContactRules, contacts: Contacts) -> float:
-    """Move `level` towards the mean height of the ground; returns by how much it rose, m."""
-    ground = contacts.ground
+    """Move `level` towards the mean height of the ground; returns by how much it rose, m.
+
+    The height under a foot of which nothing is known comes to be the level.
+    """
+    ground, share = contacts.ground, min(1.0, period / rules.levelling)
+    for leg in range(4):
+        if not contacts.known[leg]:
+            ground[leg] += share * (contacts.level[0] - ground[leg])
     mean = 0.25 * (ground[0] + ground[1] + ground[2] + ground[3])
-    rise = (mean - contacts.level[0]) * min(1.0, period / rules.levelling)
+    rise = share * (mean - contacts.level[0])
     contacts.level[0] += rise
     return rise

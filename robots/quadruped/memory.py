@@ -158,6 +158,7 @@ def motion_of(memory: Memory) -> Motion:
             m["contacts.mode"],
             m["contacts.planned"],
             m["contacts.progress"],
+            m["contacts.known"],
             m["contacts.touching"],
             m["contacts.empty"],
             m["contacts.free"],

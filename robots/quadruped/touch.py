@@ -14,11 +14,12 @@ observer of the generalised momentum (De Luca and Mattone, ICRA 2003) but for th
 No joint is that of its model. In the first half of a swing no foot touches, so what the equation lacks there is the
 joints' own: friction, damping and rotor inertia beside the model's, three numbers of every joint that are learned from
 it by a Kalman filter that forgets slowly, and are taken off always. What is left of f_z there, its rms e, says how far
-the estimate is to be trusted. A leg that has not swung `LESSONS` times goes by the clock.
+the estimate is to be trusted. A leg goes by the clock until it has swung `LESSONS` times, and while e is more than
+`UNSURE` of the robot's weight.
 
 A foot touches once f_z is more than `ON` of the robot's weight and `DOUBT` times e, and until it is less than `OFF` of
-the weight minus `DOUBT` times e: where the model is bad the estimate says neither that a foot touches nor that it does
-not, and the clock decides. Forces mostly sideways are a toe that hits a riser, which carries nothing.
+the weight minus `DOUBT` times e: where the model is worse it takes more to say that a foot touches or that it does
+not. Forces mostly sideways are a toe that hits a riser, which carries nothing.
 
 Torques are those of the joint law that the motors were told: every robot has them, with no sensor of its own. Unitree's
 `foot_force` is not used: its counts have no unit and differ from foot to foot, the guardian does not hand them to
@@ -57,8 +58,10 @@ LESSONS = 3
 """Swings of a leg from which its joints are learned before what is felt of it counts."""
 IN_THE_AIR = (0.1, 0.45)
 """Shares of the swing between which a foot is certainly off the floor."""
-DOUBT = 3.0
+DOUBT = 2.0
 """Multiples of e."""
+UNSURE = 0.06
+"""Share of the robot's weight."""
 REMEMBERED = 150
 """Ticks in the air over which e is taken: about three swings of a trot."""
 UNKNOWN = (0.5, 0.3, 0.02)
@@ -84,6 +87,7 @@ TOUCH = np.dtype(
         ("period", "f8"),
         ("share", "f8"),  # of the low-pass, 1 - exp(-dt / T)
         ("thresholds", "f8", 2),  # on and off, N
+        ("weight", "f8"),  # N
         ("damped", "f8"),  # lambda^2, m^2
         ("before", "f8", 27),  # angles, speeds and rate of the base in the last tick
         ("known", "u1"),  # whether there was a last tick
@@ -143,6 +147,7 @@ class Touch:
             ("period", period),
             ("share", 1.0 - math.exp(-period / (TIME_CONSTANT * math.sqrt(length)))),
             ("thresholds", np.array([ON, OFF]) * robot.mass * GRAVITY),
+            ("weight", robot.mass * GRAVITY),
             ("damped", (DAMPING * length) ** 2),
             ("unknown", np.array(UNKNOWN) * strength * length ** np.array([0.0, 0.5, 1.0])),
             ("roughness", ROUGHNESS * strength),
@@ -234,8 +239,8 @@ def estimate_touch(
         on, off = m["thresholds"][0] + doubt, m["thresholds"][1] - doubt
         m["touching"][leg] = touches(m["touching"][leg] != 0, dot(f, f), vertical, on, off)
         contacts.touching[leg], contacts.empty[leg] = m["touching"][leg] != 0, vertical < off
-        if m["swings"][leg] < LESSONS:
-            contacts.touching[leg], contacts.empty[leg] = contacts.planned[leg], False
+        sure = DOUBT * UNSURE * m["weight"] >= doubt
+        contacts.known[leg] = m["swings"][leg] >= LESSONS and sure
     put(q, before[0:12])
     put(qd, before[12:24])
     for i in range(3):

@@ -50,9 +50,10 @@ def felt_ticks(runs):
     return [FELT[name] for name, ticks in runs for _ in range(ticks)]
 
 
-def walked(gait, runs, rules=RULES):
+def walked(gait, runs, rules=RULES, known=True):
     """Mode before, mode, planned before, planned and share of its phase of one leg, tick by tick."""
     timing, contacts = gait.timing(ROBOT.legs), Contacts.standing()
+    contacts.known[:] = known
     for tick, (touching, empty) in enumerate(felt_ticks(runs)):
         contacts.touching[:], contacts.empty[:] = touching, empty
         before, was_planned = int(contacts.mode[1]), bool(contacts.planned[1])
@@ -94,10 +95,10 @@ def test_a_foot_that_is_felt_all_the_time_it_should_stand_goes_by_the_clock(gait
         assert contacts.mode[2] == (STANCE if stands else SWING)
 
 
-@given(gaits, feelings)
+@given(gaits, feelings, st.booleans())
 @settings(max_examples=50, deadline=None)
-def test_without_it_nothing_that_is_felt_counts(gait, runs):
-    for _, mode, _, planned, _, _, _ in walked(gait, runs, ContactRules()):
+def test_without_it_or_knowledge_nothing_that_is_felt_counts(gait, runs, adaptive):
+    for _, mode, _, planned, _, _, _ in walked(gait, runs, ContactRules(adaptive), known=not adaptive):
         assert mode == (STANCE if planned else SWING)
 
 
@@ -212,6 +213,12 @@ def test_heights_come_to_count_from_the_mean():
     rises = [count_from_mean(PERIOD, RULES, contacts) for _ in range(1000)]
     assert min(rises) >= 0.0
     assert contacts.level[0] == pytest.approx(sum(rises)) == pytest.approx(0.03, abs=1e-3)
+    contacts.known[1] = False
+    for _ in range(4000):
+        count_from_mean(PERIOD, RULES, contacts)
+    assert contacts.ground == pytest.approx([0.04, 0.04 / 3, 0.0, 0.0], abs=1e-3), (
+        "of no foot that is not known"
+    )
 
 
 def trot(law, adaptive, gap=None, seconds=1.0, disturb=None, estimator="kalman", gait="trot"):
