@@ -162,7 +162,7 @@ def counted_on(mode: int) -> bool:
     return mode in (STANCE, ASSUMED, EARLY)
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def advance_contact(
     time: float, leg: int, gait: GaitTiming, period: float, rules: ContactRules, contacts: Contacts
 ) -> float:
@@ -182,7 +182,7 @@ def advance_contact(
     return progress
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def remember_height(leg: int, before: int, height: float, rules: ContactRules, contacts: Contacts) -> None:
     """Remember how high the floor is under a foot that has just been felt to touch.
 
@@ -200,7 +200,7 @@ def remember_height(leg: int, before: int, height: float, rules: ContactRules, c
         contacts.ground[leg] = found
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def raise_swing(
     leg: int,
     start: FloatArray,
@@ -259,7 +259,7 @@ def lower(
     return -rules.speed
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def trusted_phases(time: float, gait: GaitTiming, contacts: Contacts, out: FloatArray) -> None:
     """What `gait.stance_phases` says, of feet that stand early or late: how far they are through their stance, 0 to 1.
 
@@ -281,7 +281,7 @@ def trusted_phases(time: float, gait: GaitTiming, contacts: Contacts, out: Float
             out[leg] = min(0.5, stood) if mode == EARLY and not contacts.planned[leg] else -1.0
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def count_from_mean(period: float, rules: ContactRules, contacts: Contacts) -> float:
     """Move `level` towards the mean height of the ground; returns by how much it rose, m.
 

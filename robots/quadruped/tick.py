@@ -108,7 +108,7 @@ def _plan(
     return CHANGED if changed else SAME
 
 
-@njit(cache=True)
+@njit_no_alloc(forceinline=True)
 def _count_heights_anew(period: float, motion: Motion) -> None:
     """Count the base's height, and those that last, from the mean of the floor under the feet."""
     feet, contacts = motion.feet, motion.contacts

@@ -248,7 +248,7 @@ def estimate_touch(
     m["known"] = 1
 
 
-@njit_no_alloc
+@njit_no_alloc(forceinline=True)
 def _watch_swing(leg: int, contacts: Contacts, aloft: BoolArray, swings: IntArray) -> None:
     """Whether a foot is certainly off the floor, and how many swings of it there were."""
     begin, end = IN_THE_AIR
