@@ -19,6 +19,10 @@ from safebo.text.printable import one_line
 from safebo.text.screen import literal
 from safebo.text.typed_ahead import TYPED_AHEAD, drop_typed_ahead
 from safebo.types import Check, Measurement, Trial
+from safebo.workers.interrupt import at_a_question
+
+MOST_ANSWERS = 50
+"""To one question: whoever types more that it does not know is no person."""
 
 Judgement = Literal["accepted", "contaminated", "unsafe"]
 
@@ -202,7 +206,7 @@ class TerminalOperator:
     def _ask(self, question: str, answers: tuple[str, ...], explained: Sequence[tuple[str, str]]) -> str:
         if drop_typed_ahead():
             self._console.print(TYPED_AHEAD)
-        while True:
+        for _ in range(MOST_ANSWERS):
             given = self._line(f"{question} ({' / '.join(answers)} / ?)").lower()
             if given in answers:
                 return given
@@ -212,13 +216,15 @@ class TerminalOperator:
             self._console.print(
                 f"Please type one of: {', '.join(answers)}, or ? for what they mean. Return alone decides nothing."
             )
+        raise NobodyThereError(
+            f"{question} {MOST_ANSWERS} answers in a row are none of {', '.join(answers)}: no person answers so"
+        )
 
     def _line(self, question: str) -> str:
-        # A question must not outlive Ctrl-C, which elsewhere only asks the run to end.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self._question = question
         try:
-            return self._console.input(literal(f"{question} ", "bold")).strip()
+            with at_a_question(signal.default_int_handler):
+                return self._console.input(literal(f"{question} ", "bold")).strip()
         except KeyboardInterrupt:
             raise InterruptedQuestionError("interrupted at the question") from None
         except EOFError:
@@ -228,7 +234,6 @@ class TerminalOperator:
             ) from None
         finally:
             self._question = ""
-            signal.signal(signal.SIGINT, before)
 
 
 class ApprovesAll:

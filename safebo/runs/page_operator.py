@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ from safebo.study import Study
 from safebo.text.screen import literal
 from safebo.text.typed_ahead import TYPED_AHEAD, drop_typed_ahead
 from safebo.types import PREFERENCE_WORDS, Check, Measurement, RobotAddress, Trial, trial_hash
+from safebo.workers.interrupt import at_a_question
 
 LOOK_S = 0.1
 """Between two looks for an answer."""
@@ -194,17 +194,11 @@ class PageOperator:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed while a question stands, which elsewhere only asks the run to end."""
+    """Whether Ctrl-C was pressed, or SIGTERM sent, while a question stands."""
     pressed = threading.Event()
 
     def press(number: int, frame: FrameType | None) -> None:
         pressed.set()
 
-    if threading.current_thread() is not threading.main_thread():
+    with at_a_question(press):
         yield pressed.is_set
-        return
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
