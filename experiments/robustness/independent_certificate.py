@@ -186,7 +186,7 @@ def _warped(f: FunctionSpec, value: float) -> float:
     else:
         left = warp.upper - value
         result = math.inf if left <= 0 else math.log(warp.scale) - math.log(left)
-    return min(max(result, -warp.clip), warp.clip)
+    return min(max(result, warp.ends[0]), warp.ends[1])
 
 
 def _threshold(f: FunctionSpec) -> float:

@@ -26,13 +26,14 @@ def clipped(run: RunView) -> Iterator[tuple[str, str]]:
     warp = WarpMap(spec.warp, spec.name)
     values = np.array([v for e in run.records if (v := objective_of(e)) is not None])
     for side, words in ((1.0, "better"), (-1.0, "worse")):
-        beyond = int((side * warp.forward(values) >= warp.clip).sum()) if len(values) else 0
+        end = warp.ends[side > 0]
+        beyond = int((side * warp.forward(values) >= side * end).sum()) if len(values) else 0
         if beyond < FEWEST:
             continue
-        limit = f"{float(warp.inverse(side * warp.clip)):.3g} {spec.unit}".rstrip()
+        limit = f"{float(warp.inverse(end)):.3g} {spec.unit}".rstrip()
         yield (
             f"{beyond} of {len(values)} trials have {spec.name} at {limit} or {words}, where it is clipped "
-            f"(objective.warp.clip {warp.clip:g}): the tuner sees no difference between them.",
+            f"(objective.warp.clip {abs(end):g}): the tuner sees no difference between them.",
             "Raise objective.warp.clip, or choose another scale, and go on with the trials that are there "
             "(`safebo tune --continue`).",
         )

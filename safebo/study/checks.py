@@ -227,6 +227,9 @@ def _functions(study: Study) -> Iterator[Problem]:
             f"is empty, and method {study.tuner.method} certifies constraints: give at least one margin, or a method "
             f"that promises nothing ({promising_nothing})",
         )
+    paths: list[KeyPath] = [("objective",), *(("constraints", i) for i in range(len(study.constraints)))]
+    for path, function in zip(paths, (study.objective, *study.constraints), strict=True):
+        yield from bounds_problems(function.warp.ends, (*path, "warp", "clip"))
     for index, constraint in enumerate(study.constraints):
         if constraint.name == study.objective.name:
             yield Problem(
@@ -234,6 +237,12 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"{constraint.name!r} is the objective's name: functions need different names",
             )
         warp = constraint.warp
+        low, high = warp.ends
+        if low < high and not low < 0.0 < high:
+            yield Problem(
+                ("constraints", index, "warp", "clip"),
+                f"[{low:g}, {high:g}] hides the margin 0: give a lower end below 0 and an upper one above it",
+            )
         beta = None if method_problem else first_beta(study, index + 1)
         if beta is not None and constraint.prior_mean >= beta * constraint.prior_std:
             yield Problem(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
-from safebo.study.model_parts import Interval, ParameterValue, Strict, Unit
+from safebo.study.model_parts import Interval, NumberOrInterval, ParameterValue, Strict, Unit
 from safebo.study.scenario_model import ScenariosSpec
 from safebo.study.surrogate_model import SurrogateSpec
 from safebo.study.tuner_model import TunerSpec
@@ -136,7 +136,7 @@ class ContextSpec(Strict):
 class Warp(Strict):
     """A strictly increasing map from a function's own unit to the scale on which it is modelled.
 
-    The result is clipped to +-clip.
+    The result is clipped to +-clip, or to what `clip` says of either side.
     """
 
     kind: Literal["identity", "log"] = "identity"
@@ -146,8 +146,14 @@ class Warp(Strict):
     """In the function's unit."""
     upper: float = 0.0
     """What the function never reaches, in its unit, for `kind: log`: 0 for minus a cost, the limit for a margin."""
-    clip: float = Field(default=1e6, gt=0)
-    """Largest size of a warped value, so that a fall ends the tail of a logarithm."""
+    clip: NumberOrInterval = 1e6
+    """Largest size of a warped value, so that a fall ends the tail of a logarithm; or the smallest and the largest
+    warped value, [-0.8, 3]: how bad a violation is need not be told apart as finely as how good a margin is."""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest warped value."""
+        return self.clip if isinstance(self.clip, tuple) else (-self.clip, self.clip)
 
 
 class FunctionSpec(Strict):

@@ -4,13 +4,43 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticKnownError
 
 Interval = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
 ]
+
+
+def _pair(value: Any) -> Any:
+    """A list as the tuple that a strict model takes also where it does not read JSON itself."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+NumberOrInterval = Annotated[
+    Annotated[float, Field(gt=0), Tag("<number>")]
+    | Annotated[tuple[float, float], BeforeValidator(_pair), Tag("<interval>")],
+    Discriminator(lambda value: "<interval>" if isinstance(value, list | tuple) else "<number>"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+            ]
+        }
+    ),
+]
+"""A positive number, for both sides of 0 alike, or the two ends themselves."""
 
 
 def _number_or_name(value: Any) -> Any:

@@ -13,8 +13,9 @@ IMPOSSIBLE = 6.0
 
 def modelled(function: FunctionSpec, value: float) -> float | None:
     """A value on the scale on which a function is modelled; None where it is clipped there and says nothing."""
-    warped = float(WarpMap(function.warp, function.name).forward(value))
-    return None if abs(warped) >= function.warp.clip else warped
+    warp = WarpMap(function.warp, function.name)
+    warped = float(warp.forward(value))
+    return None if warp.clipped(warped) else warped
 
 
 def prior_distance(function: FunctionSpec, warped: float) -> float:

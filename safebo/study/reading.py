@@ -309,6 +309,8 @@ def _misspelt(path: KeyPath, data: Any) -> str | None:
 def _real_path(loc: Sequence[str | int], data: Any) -> KeyPath:
     """The part of pydantic's location that the file has, its last key kept even where it is missing."""
     path: list[str | int] = []
+    # What is told of one of several kinds has the kind's tag in its place, as in (clip, <interval>, 1).
+    loc = [part for part in loc if not str(part).startswith("<")]
     for index, part in enumerate(loc):
         inside = isinstance(data, dict) and part in data
         inside = inside or (isinstance(data, list) and isinstance(part, int) and part < len(data))

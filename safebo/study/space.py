@@ -201,11 +201,11 @@ class WarpMap:
     """A function's strictly increasing map between its own unit and the scale on which it is modelled.
 
     `identity`: `w(y) = y / scale`. `log`: `w(y) = log(scale) - log(upper - y)`, which tends to infinity as y
-    tends to `upper` (a margin `v - e` with error e to 0) and is clipped to `+-clip`, as is the identity.
+    tends to `upper` (a margin `v - e` with error e to 0) and is clipped to `ends`, as is the identity.
     """
 
     def __init__(self, warp: Warp, name: str = "function") -> None:
-        self.kind, self.scale, self.upper, self.clip = warp.kind, warp.scale, warp.upper, warp.clip
+        self.kind, self.scale, self.upper, self.ends = warp.kind, warp.scale, warp.upper, warp.ends
         self.name = name
 
     def forward(self, value: ArrayLike) -> FloatArray:
@@ -216,7 +216,11 @@ class WarpMap:
                 warped = y / self.scale
             else:
                 warped = math.log(self.scale) - np.log(np.maximum(self.upper - y, 0.0))
-        return np.clip(warped, -self.clip, self.clip)
+        return np.clip(warped, *self.ends)
+
+    def clipped(self, warped: float) -> bool:
+        """Whether a value on the modelled scale stands for all beyond it."""
+        return not self.ends[0] < warped < self.ends[1]
 
     def inverse(self, warped: ArrayLike) -> FloatArray:
         """From the modelled scale to the function's own unit; not clipped, as bounds may lie further out."""
@@ -233,9 +237,10 @@ class WarpMap:
                 "upper must be positive, the largest margin there can be"
             )
         zero = 0.0 if self.kind == "identity" else math.log(self.scale) - math.log(self.upper)
-        if abs(zero) >= self.clip:
+        if self.clipped(zero):
             raise StudyError(
-                f"constraint {self.name}: clip = {self.clip:g} hides the margin 0, which lies at {zero:g}"
+                f"constraint {self.name}: clip = [{self.ends[0]:g}, {self.ends[1]:g}] hides the margin 0, which lies "
+                f"at {zero:g}"
             )
         return zero
 

@@ -214,9 +214,7 @@ class StudyEncoding:
                 w.threshold() - f.prior_std for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
             ]
             values[1:] = [c if v is None else min(v, c) for v, c in zip(values[1:], ceilings, strict=True)]
-        clipped = [
-            v is not None and abs(v) >= f.warp.clip for v, f in zip(values, self.functions, strict=True)
-        ]
+        clipped = [v is not None and w.clipped(v) for v, w in zip(values, self.warps, strict=True)]
         lowered = (
             False,
             *(early or (told is not None and bool(told[i].refusal)) for i in range(len(margins))),

@@ -121,10 +121,13 @@ def test_what_does_not_depend_on_the_objective_is_rarely_named():
     assert named <= 12  # 5 expected; over 12 in 1 of 1,000
 
 
+@pytest.mark.parametrize("clip", [4.0, [-4.0, 4.0]])
 @pytest.mark.parametrize(("cost", "words"), [(0.4, "or better"), (3e4, "or worse"), (5.0, "")])
-def test_objectives_beyond_the_clip_of_their_warp_are_said_to_look_alike(cost: float, words: str):
+def test_objectives_beyond_the_clip_of_their_warp_are_said_to_look_alike(
+    cost: float, words: str, clip: float | list[float]
+):
     document = STUDY.model_dump(mode="json", exclude_unset=True)
-    document["objective"]["warp"]["clip"] = 4.0  # costs of 50 / e^4 = 0.916 to 50 e^4 = 2730 are told apart
+    document["objective"]["warp"]["clip"] = clip  # costs of 50 / e^4 = 0.916 to 50 e^4 = 2730 are told apart
     study = Study.model_validate(document)
     walks = [[("", -cost * (1 + 0.01 * i), dict[str, float]())] for i in range(4)] + [[("", -9.0, {})]]
     found = list(clipped(replace(run_of(walks), study=study)))

@@ -122,6 +122,7 @@ WARPS = [
     Warp(kind="identity", scale=2.5, clip=40.0),
     Warp(kind="log", scale=0.1, upper=0.1, clip=4.0),
     Warp(kind="log", scale=10.0, upper=0.0, clip=8.0),
+    Warp(kind="log", scale=0.1, upper=0.1, clip=(-0.8, 3.0)),
 ]
 
 
@@ -132,7 +133,7 @@ def test_warps_increase_strictly_and_invert(warp: Warp, a: float, b: float) -> N
     assume(warp.upper != 0.0 or b < -1e-3)
     wa, wb = float(w.forward(a)), float(w.forward(b))
     assert wa <= wb
-    if -warp.clip < wa and wb < warp.clip:
+    if warp.ends[0] < wa and wb < warp.ends[1]:
         assert wa < wb
         assert float(w.inverse(wa)) == pytest.approx(a, rel=1e-9, abs=1e-12)
 
@@ -144,6 +145,9 @@ def test_a_log_warp_keeps_the_margin_zero_and_clips() -> None:
     assert float(w.forward(0.1)) == 4.0
     assert float(w.forward(0.2)) == 4.0
     assert float(w.forward(-1e9)) == -4.0
+    one_sided = WarpMap(WARPS[3])
+    assert (float(one_sided.forward(0.1)), float(one_sided.forward(-1e9))) == (3.0, -0.8)
+    assert [one_sided.clipped(v) for v in (-0.8, -0.79, 2.99, 3.0)] == [True, False, False, True]
     assert WarpMap(Warp(kind="log", scale=0.2, upper=0.1)).threshold() == pytest.approx(math.log(2.0))
     with pytest.raises(StudyError, match="never reaches the margin 0"):
         WarpMap(WARPS[2], "reward").threshold()
