@@ -43,7 +43,7 @@ LEAST_NOISE = 0.01
 """Of a function's scale: repeats that agree to the last digit are no proof of a function without noise."""
 SEED_STDS = 1.5
 SHORTEST, LONGEST, UNKNOWN = 0.1, 0.4, 0.3
-BETA, OPTIMISM = 3.0, 1.5
+BETA, OPTIMISM = 3.0, (1.5, 0.3)
 DELTA = 0.05
 CLIP = 4.0
 """Prior standard deviations at which values are cut off, so that a fall is no outlier of hundreds of them."""

@@ -83,14 +83,15 @@ def study_text(wishes: Wishes, beliefs: Beliefs | None = None, seen: Sequence[Sh
     for name in wishes.margins:
         belief = None if beliefs is None else beliefs.margins[name]
         lines += _function(wishes, name, belief, "", 4)
+    beta = beta_for(wishes.trials, len(wishes.margins))
     lines += ["", "seeds:", f"  - parameters: {_flow(dict(wishes.seed))}", ""]
     lines += [
         "surrogate: {kernel: matern32}",
         "",
         "# `beta` certifies: bounds are mean -/+ beta * std. If the priors are right, some certified trial breaks a",
-        "# limit with a probability of at most 5 %. `optimism` is a bonus for what is not known of the objective; it",
-        "# certifies nothing.",
-        f"tuner: {{method: safe_ucb, beta: {beta_for(wishes.trials, len(wishes.margins)):g}, optimism: {OPTIMISM:g}}}",
+        "# limit with a probability of at most 5 %. `optimism` is a bonus for what is not known of the objective, from",
+        "# the first trial to the last; it certifies nothing.",
+        f"tuner: {{method: safe_ucb, beta: {beta:g}, optimism: {list(OPTIMISM)}}}",
         f"trials: {wishes.trials}",
         f"seed: {wishes.random_seed}",
         "",

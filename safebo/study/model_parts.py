@@ -27,10 +27,15 @@ def _pair(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _kind(value: Any) -> str:
+    """The tag of a number or of a pair of them."""
+    return "<interval>" if isinstance(value, list | tuple) else "<number>"
+
+
 NumberOrInterval = Annotated[
     Annotated[float, Field(gt=0), Tag("<number>")]
     | Annotated[tuple[float, float], BeforeValidator(_pair), Tag("<interval>")],
-    Discriminator(lambda value: "<interval>" if isinstance(value, list | tuple) else "<number>"),
+    Discriminator(_kind),
     WithJsonSchema(
         {
             "anyOf": [
@@ -41,6 +46,32 @@ NumberOrInterval = Annotated[
     ),
 ]
 """A positive number, for both sides of 0 alike, or the two ends themselves."""
+
+
+NumberOrChange = Annotated[
+    Annotated[float, Field(ge=0), Tag("<number>")]
+    | Annotated[
+        tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]],
+        BeforeValidator(_pair),
+        Tag("<interval>"),
+    ],
+    Discriminator(_kind),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {
+                    "x-written": "[first, last]",
+                    "type": "array",
+                    "items": {"type": "number", "minimum": 0},
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+            ]
+        }
+    ),
+]
+"""A number of at least 0, or the two between which it goes from the first trial to the last."""
 
 
 def _number_or_name(value: Any) -> Any:

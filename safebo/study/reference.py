@@ -213,7 +213,7 @@ def _value(schema: dict[str, Any], anchors: dict[str, str]) -> str:
     if kind == "array":
         inner, least, most = _value(schema["items"], anchors), schema.get("minItems"), schema.get("maxItems")
         if least and least == most:
-            return f"[lower, upper], {inner}s"
+            return f"{schema.get('x-written', '[lower, upper]')}, {inner.replace('number', 'numbers', 1)}"
         return f"list of {inner}" + (f", at least {least}" if least else "")
     if kind == "object":
         values = schema.get("additionalProperties")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from safebo.study.model_parts import Interval, ParameterValue, Strict
+from safebo.study.model_parts import Interval, NumberOrChange, ParameterValue, Strict
 
 LEARNED_RULE = "margin_to_go"
 """The `tuner.backup.rule` whose monitor is learned in simulation."""
@@ -189,9 +189,10 @@ class TunerSpec(Strict):
     """Trials of a context after which expansion ends; when left out it ends converged. For `stageopt`."""
     transductive: TransductiveSpec = Field(default_factory=TransductiveSpec)
     """For the transductive and information methods."""
-    optimism: float | None = Field(default=None, ge=0)
+    optimism: NumberOrChange | None = None
     """Multiple of the objective's standard deviation that `safe_ucb`, `los_gp_ucb`, `goose` and the second stage of
-    `stageopt` add to its mean; `beta` when left out. It certifies nothing."""
+    `stageopt` add to its mean; `beta` when left out. It certifies nothing. Two values are those of a context's first
+    and last planned trial: [1.5, 0.3] learns early and uses late what was learned."""
     local_method: str = "safeopt"
     """Rule of the local phases of `gosafeopt`: a method that is one certified acquisition."""
     expander_rule: Literal["all", "any"] = "all"

@@ -35,6 +35,7 @@ from safebo.tuner.history import History
 from safebo.tuner.opened import at_point, opened_points, own_statement
 from safebo.tuner.points import TrialPoints
 from safebo.tuner.preferences import Utility
+from safebo.tuner.schedule import optimism_now
 from safebo.types import Bounds, Certificate, Evidence, Trial
 
 PROMISING = 256
@@ -180,7 +181,7 @@ class TunerState:
             dimension=dimension,
             thresholds=self.encoding.thresholds,
             beta=self._betas.now(surrogate, self.observations()),
-            optimism=spec.optimism,
+            optimism=optimism_now(self.study, self.history, name),
             past_betas=self._betas.past(surrogate, self.observations()) if exact is None else None,
             rule=spec.expander_rule,
             lipschitz=None if spec.lipschitz is None else torch.tensor(spec.lipschitz, dtype=torch.float64),
