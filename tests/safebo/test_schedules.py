@@ -20,7 +20,9 @@ from safebo.models.posterior import Posterior
 from safebo.models.schedules import BetaSchedule, information_gain, largest_information_gain
 from safebo.models.surrogate import Surrogate
 from safebo.study import ConfidenceSpec
+from safebo.study.model import SchedulePhase
 from safebo.tuner import Tuner
+from safebo.tuner.schedule import planned_trials
 from safebo.types import Measurement
 
 LENGTHSCALE = np.array([0.3, 0.5])
@@ -190,6 +192,25 @@ def test_optimism_counts_standard_deviations_also_where_beta_is_still_0() -> Non
         bounds = ctx.bounds_at(torch.tensor([[0.3, 0.4], [0.9, 0.1]], dtype=torch.float64))
         expected = torch.full((2,), -0.5 + 1.5 * 0.6, dtype=torch.float64)
         torch.testing.assert_close(ctx.optimistic(bounds), expected)
+
+
+def test_two_optimisms_are_those_of_a_contexts_first_and_last_planned_trial() -> None:
+    study = hill_study(tuner={"optimism": [1.5, 0.3]})
+    schedule = [SchedulePhase(context=c, trials=n) for c, n in (("slow", 5), ("fast", 4), ("slow", 20))]
+    study = study.model_copy(
+        update={"context": study.context.model_copy(update={"schedule": schedule}), "trials": 15}
+    )
+    assert (planned_trials(study, "slow"), planned_trials(study, "fast")) == (11, 4)
+    tuned, shown = Tuner(study, 0), []
+    for _ in range(13):
+        shown.append(tuned._state.acquisition_context("slow").optimism)
+        tuned.tell_manual({"kp": 3.0, "kd": 0.6}, "slow", Measurement("aborted", margins={"margin": 0.4}))
+    assert shown == pytest.approx([*np.linspace(1.5, 0.3, 11), 0.3, 0.3])
+    assert tuned._state.acquisition_context("fast").optimism == 1.5
+    assert planned_trials(study.model_copy(update={"trials": 40}), "slow") == 36  # the last one goes on
+    unscheduled = hill_study()
+    seeded = {seed.context for seed in unscheduled.seeds}
+    assert planned_trials(unscheduled, "slow") == math.ceil(unscheduled.trials / len(seeded))
 
 
 def test_the_methods_of_fiedler_et_al_bring_their_schedule_and_certificate() -> None:
