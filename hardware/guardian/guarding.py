@@ -36,6 +36,7 @@ from safebo.hardware.link.connecting import RobotCommands
 from safebo.hardware.link.udp import EVERYWHERE, LOOPBACK, UdpServer
 from safebo.robots.descriptions.model import RobotModel
 from safebo.text.command import say_if_heard
+from safebo.text.signals import ending_signals_to
 
 
 @contextmanager
@@ -50,12 +51,8 @@ def ending_at_once() -> Iterator[None]:
         os.write(2, b"stopped\n")
         os._exit(1)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with ending_signals_to(end):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:

@@ -24,6 +24,8 @@ def clipped(run: RunView) -> Iterator[tuple[str, str]]:
     if prefers(run.study):
         return
     warp = WarpMap(spec.warp, spec.name)
+    clip = spec.warp.clip
+    ends = f"[{clip[0]:g}, {clip[1]:g}]" if isinstance(clip, tuple) else f"{clip:g}"
     values = np.array([v for e in run.records if (v := objective_of(e)) is not None])
     for side, words in ((1.0, "better"), (-1.0, "worse")):
         end = warp.ends[side > 0]
@@ -33,7 +35,7 @@ def clipped(run: RunView) -> Iterator[tuple[str, str]]:
         limit = f"{float(warp.inverse(end)):.3g} {spec.unit}".rstrip()
         yield (
             f"{beyond} of {len(values)} trials have {spec.name} at {limit} or {words}, where it is clipped "
-            f"(objective.warp.clip {abs(end):g}): the tuner sees no difference between them.",
-            "Raise objective.warp.clip, or choose another scale, and go on with the trials that are there "
+            f"(objective.warp.clip {ends}): the tuner sees no difference between them.",
+            "Widen objective.warp.clip, or choose another scale, and go on with the trials that are there "
             "(`safebo tune --continue`).",
         )

@@ -17,9 +17,9 @@ from safebo.study import Study
 from safebo.study.axis import value_text
 from safebo.text.printable import one_line
 from safebo.text.screen import literal
+from safebo.text.signals import ending_signals_to
 from safebo.text.typed_ahead import TYPED_AHEAD, drop_typed_ahead
 from safebo.types import Check, Measurement, Trial
-from safebo.workers.interrupt import at_a_question
 
 MOST_ANSWERS = 50
 """To one question: whoever types more that it does not know is no person."""
@@ -223,7 +223,8 @@ class TerminalOperator:
     def _line(self, question: str) -> str:
         self._question = question
         try:
-            with at_a_question(signal.default_int_handler):
+            # A question must not outlive a signal, which elsewhere only asks the run to end.
+            with ending_signals_to(signal.default_int_handler):
                 return self._console.input(literal(f"{question} ", "bold")).strip()
         except KeyboardInterrupt:
             raise InterruptedQuestionError("interrupted at the question") from None

@@ -32,9 +32,9 @@ from safebo.runs.operators import (
 from safebo.storage.questions import Answer, AnswerRefusedError, Question, QuestionFile
 from safebo.study import Study
 from safebo.text.screen import literal
+from safebo.text.signals import ending_signals_to
 from safebo.text.typed_ahead import TYPED_AHEAD, drop_typed_ahead
 from safebo.types import PREFERENCE_WORDS, Check, Measurement, RobotAddress, Trial, trial_hash
-from safebo.workers.interrupt import at_a_question
 
 LOOK_S = 0.1
 """Between two looks for an answer."""
@@ -200,5 +200,5 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     def press(number: int, frame: FrameType | None) -> None:
         pressed.set()
 
-    with at_a_question(press):
+    with ending_signals_to(press):
         yield pressed.is_set

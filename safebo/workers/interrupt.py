@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -69,22 +68,6 @@ class StopRequest:
             # A third one must end the process even if it hangs somewhere.
             for known in _SIGNALS:
                 signal.signal(known, signal.SIG_DFL)
-
-
-@contextmanager
-def at_a_question(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM go to `handler` while a question stands: it must not outlive them, though elsewhere they only
-    ask a run to end. A closed terminal ends it by itself. Outside the main thread nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 def _leave_terminal() -> None:

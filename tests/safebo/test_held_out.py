@@ -135,4 +135,5 @@ def test_objectives_beyond_the_clip_of_their_warp_are_said_to_look_alike(
     if words:
         limit = "-0.916" if cost < 1 else "-2.73e+03"
         assert f"4 of 5 trials have tracking at {limit} rad^2 + rad^2/s^2 {words}" in found[0][0]
+        assert f"(objective.warp.clip {'[-4, 4]' if isinstance(clip, list) else '4'})" in found[0][0]
     assert not list(clipped(run_of(walks[:2])))

@@ -256,19 +256,21 @@ def test_no_text_makes_anything_but_a_study_or_a_study_error(data: st.DataObject
             + text[at + length :]
         )
     try:
-        parse_study(text)
+        study = parse_study(text).study
     except StudyError:
         return
+    assert Study.model_validate_json(study.model_dump_json()) == study  # as a journal keeps it
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.integers(), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(["name", "bounds", "context", "values", "warp", "q"]), x, max_size=3), max_leaves=6), st.sampled_from(["name", "evaluator", "parameters", "context", "objective", "constraints", "seeds", "tuner", "surrogate", "trials"]))  # fmt: skip
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.integers(), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(["name", "bounds", "context", "values", "warp", "clip", "optimism", "q"]), x, max_size=3), max_leaves=6), st.sampled_from(["name", "evaluator", "parameters", "context", "objective", "constraints", "seeds", "tuner", "surrogate", "trials"]))  # fmt: skip
 def test_no_value_of_a_key_makes_anything_but_a_study_or_a_study_error(value: object, key: str) -> None:
     content = yaml.safe_load(GAITS) | {key: value}
     try:
-        parse_study(yaml.safe_dump(content))
+        study = parse_study(yaml.safe_dump(content)).study
     except StudyError:
         return
+    assert Study.model_validate_json(study.model_dump_json()) == study
 
 
 def test_the_hash_is_of_what_is_tried_and_not_of_how_it_is_written() -> None:
