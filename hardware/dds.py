@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safebo.hardware.dds_peers import MARK, MAX_ENDPOINTS, Discovery, Peer
+from safebo.hardware.dds_peers import MARK, MAX_ENDPOINTS, Discovery, Peer, readable
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 
 BATCH = 64  # samples taken at once; a flood must not hold up a control loop
@@ -170,7 +170,7 @@ class Participant:
         from cyclonedds.builtin import BuiltinTopicDcpsPublication
 
         reader = self._built_in(BuiltinTopicDcpsPublication)
-        seen = self._made(lambda: reader.read(MAX_ENDPOINTS))
+        seen = readable(lambda: list(self._made(lambda: reader.read(MAX_ENDPOINTS))))
         return {sample.topic_name: sample.type_name for sample in seen if hasattr(sample, "topic_name")}
 
     def publishers(self, topic: str) -> list[Peer]:

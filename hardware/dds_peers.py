@@ -62,6 +62,17 @@ def peer_of(qualities: Iterable[Any]) -> Peer:
     )
 
 
+def readable(read: Callable[[], list[Any]]) -> list[Any]:
+    """What discovery says; nothing while a program in the domain has a name that is not UTF-8.
+
+    Cyclone's Python package then gives out none of what it knows.
+    """
+    try:
+        return read()
+    except UnicodeDecodeError:
+        return []
+
+
 class Discovery:
     """Who is in a domain. To ask takes tens of milliseconds in a full one.
 
@@ -81,11 +92,13 @@ class Discovery:
 
         Writers of this participant are not among them.
         """
-        processes = self._made(lambda: self._processes.read(MAX_ENDPOINTS))
+        processes = self._read(self._processes)
         peers = {str(one.key): peer_of(one.qos or ()) for one in processes if hasattr(one, "qos")}
-        writers = self._made(lambda: self._writers.read(MAX_ENDPOINTS))
         return [
             peers.get(str(one.participant_key), Peer())
-            for one in writers
+            for one in self._read(self._writers)
             if getattr(one, "topic_name", None) == topic and str(one.participant_key) != self._own
         ]
+
+    def _read(self, known: Any) -> list[Any]:
+        return readable(lambda: list(self._made(lambda: known.read(MAX_ENDPOINTS))))

@@ -96,6 +96,8 @@ class Guardian:
         self.telemetry = Telemetry(int((MAX_TRIAL_S + TELEMETRY_MARGIN_S) * rate))
         self.machine = StateMachine(self._enter, controller.table.baseline)
         self.command = damped(robot.home_joints)
+        self._sent = self._sent_before = -math.inf  # when the newest command went out, and the one before it
+        self._not_sent = ""
         self._baseline = controller.table.mapping(controller.table.baseline)
         self._poses = Poses(robot)
         self._curve: Curve | None = None
@@ -137,6 +139,10 @@ class Guardian:
         if latch.cause.quantity == "foreign_commands" and self.state in LATCHED:
             latch.message = f"{latch.cause.message}: {who}"
 
+    def not_sent(self, why: str) -> None:
+        """The command of this tick did not go out: its robot has been without one since the one before."""
+        self._sent, self._not_sent = self._sent_before, why
+
     def status(self) -> StateMessage:
         """How everything stands, as the link tells it."""
         return snapshot(self.machine, self.stream, self.lease, self.measures, self.command)
@@ -159,7 +165,7 @@ class Guardian:
             stop: level of a stop asked for at the guardian itself; 0: none.
         """
         machine = self.machine
-        gap = now - machine.now if math.isfinite(machine.now) else 0.0
+        gap = now - self._sent if math.isfinite(self._sent) else 0.0
         machine.now, machine.events = now, []
         replies: list[tuple[int, Reply]] = []
         self.stream.take(now, observation)
@@ -173,6 +179,7 @@ class Guardian:
             if isinstance(message.body, RequestMessage):
                 replies.append((message.session, self._requests.answer(now, message.session, message.body)))
         self.command = self._guarded(self._move(now))
+        self._sent_before, self._sent, self._not_sent = self._sent, now, ""
         self._record(now)
         return Step(self.command, replies, machine.events)
 
@@ -208,7 +215,8 @@ class Guardian:
     def _judge(self) -> None:
         limit = self.watch.check(self.state)
         if limit is not NOTHING:
-            limit = limit.blaming(self.measures.blamed(limit.quantity))
+            gap = limit.quantity == "command_gap"
+            limit = limit.blaming(self._not_sent if gap else self.measures.blamed(limit.quantity))
         self.machine.present = limit
         self.machine.refusal = limit if limit.response is Response.REFUSE else NOTHING
         if limit.response > Response.REFUSE:

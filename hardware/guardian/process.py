@@ -10,6 +10,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from safebo.hardware.constants import (
     SLOW_CLOCK,
     SPEED_REPORT_S,
 )
-from safebo.hardware.errors import HardwareError
+from safebo.hardware.errors import HardwareError, LinkError
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.flight_recorder import FlightRecorder
 from safebo.hardware.guardian.motion import damped
@@ -34,6 +35,7 @@ from safebo.hardware.guardian.states import DAMPED
 from safebo.hardware.guardian.tick_times import TickWatch
 from safebo.hardware.link.stopped import REMOTE, NotStoppedError, RestWatch, posture
 from safebo.hardware.link.udp import UdpAddress
+from safebo.robots.quadruped.interface import JointCommand
 
 
 class PacketServer(Protocol):
@@ -118,6 +120,7 @@ class GuardianProcess:
         self._real_time, self.watch, self._clear = real_time, watch, clear
         self._flights = flights
         self._foreign = self._other = ""
+        self._refused = 0  # commands in a row that the system did not send
         self._speed = Speed()
         self._rest = RestWatch()
         self._damped = math.inf  # since when the joints are damped because the process was asked to end, s
@@ -140,11 +143,10 @@ class GuardianProcess:
         seen = None if state is None else observe(state, bool(self._foreign), bool(self._other))
         damaged = self._link.counters.damaged
         tick = self._service.tick(now, seen, self._server.receive(), damaged, stop)
-        self._link.write(tick.command)
+        events = [*tick.events, *self._write(now, tick.command)]
         for address, data in tick.outgoing:
             assert isinstance(address, tuple)
             self._server.send(address, data)
-        events = tick.events
         if self._speed.look(now) and self._speed.factor < SLOW_CLOCK:
             message = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
             events = [*events, EventRow(now, "slow", message)]
@@ -161,6 +163,18 @@ class GuardianProcess:
         self.ticks += 1
         if self.ticks % COLLECTING_TICKS == 0:
             gc.collect(1)
+
+    def _write(self, now: float, command: JointCommand) -> list[EventRow]:
+        """Send a command. Where the system takes none, as with its cable out, the next one may go out again."""
+        try:
+            self._link.write(command)
+        except LinkError as error:
+            self.guardian.not_sent(str(error))
+            self._refused += 1
+            return [EventRow(now, "network", f"no command goes out: {error}")] if self._refused == 1 else []
+        refused, self._refused = self._refused, 0
+        words = f"commands go out again, {refused} did not"
+        return [EventRow(now, "network", words)] if refused else []
 
     def run(self, requests: Callable[[], int]) -> str:
         """Tick until asked to end and the robot is seen at rest.
@@ -202,14 +216,18 @@ class GuardianProcess:
         status = self.guardian.status()
         if self.guardian.state in DAMPED:
             self._damped = min(self._damped, status.time)
-        return self._rest.look(status) or status.time - self._damped > DAMPED_TIMEOUT_S
+        rests = self._rest.look(status)
+        if self._refused:
+            rests, self._rest.why = False, "no command goes out to it"
+        return rests or status.time - self._damped > DAMPED_TIMEOUT_S
 
     def _leave(self) -> None:
         command = damped(self.guardian.command.position)
         end = time.monotonic() + FINAL_DAMPING_S
         try:
             while time.monotonic() < end:
-                self._link.write(command)
+                with suppress(LinkError):
+                    self._link.write(command)
                 time.sleep(0.002)
         finally:
             if self._flights is not None:

@@ -38,7 +38,7 @@ class UdpServer:
     def receive(self) -> list[tuple[UdpAddress, bytes]]:
         """What has come, at most `MAX_PACKETS_PER_TICK` packets."""
         out: list[tuple[UdpAddress, bytes]] = []
-        while len(out) < MAX_PACKETS_PER_TICK:
+        for _ in range(MAX_PACKETS_PER_TICK):
             try:
                 data, address = self._socket.recvfrom(MAX_PACKET + 1)
             except BlockingIOError:

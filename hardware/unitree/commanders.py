@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from safebo.hardware.dds_peers import Peer
-from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.real_time import follow
 
 
@@ -42,12 +41,8 @@ class CommanderNames:
         asked = self._asked
         if asked is not None and not asked.done():
             return
-        peers: list[Peer] = []
-        if asked is not None:
-            try:
-                peers = asked.result()
-            except LinkError:
-                peers = []
+        # a name is worth no guardian: whatever goes wrong in finding it, it is looked for again
+        peers = [] if asked is None or asked.exception() else asked.result()
         if peers and len(peers) >= self._count:
             self._words = "; ".join(map(str, peers))
         else:

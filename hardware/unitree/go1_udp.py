@@ -92,8 +92,8 @@ class _Socket:
                 taken.append(self._socket.recvfrom(_LARGEST))
             except BlockingIOError:
                 break
-            except ConnectionError:
-                continue  # the other end was not there when something was sent; age tells
+            except OSError:
+                continue  # the other end, or the network, was not there when something was sent; age tells
         return taken
 
     def _send(self, data: bytes, address: Address) -> bool:

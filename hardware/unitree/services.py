@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -292,7 +293,10 @@ class MotionService:
         if name == "Move":
             given = _parameters(request)
             found = [
-                v for v in map(given.get, ("x", "y", "z")) if isinstance(v, int | float) and math.isfinite(v)
+                v
+                for v in map(given.get, ("x", "y", "z"))
+                # JSON's whole numbers have no end, and what is not a number is not below one either
+                if isinstance(v, int | float) and abs(v) <= sys.float_info.max
             ]
             if len(found) != 3:
                 return PARAMETER_WRONG, ""

@@ -6,6 +6,7 @@ process compiles them, from the robot's start on, which takes a minute or two wh
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
+from llvmlite.binding import get_host_cpu_name
 
 import safebo.boundary.compiled  # noqa: F401  decides where compiled functions are kept
 from safebo.robots.descriptions.model import RobotModel
@@ -152,5 +154,11 @@ class WalkingLoader:
 
 
 def _compiled() -> Path:
-    """Is there once the controller's parts are compiled: in the folder of this code's compiled functions."""
-    return Path(numba.config.CACHE_DIR or os.devnull) / "walking"
+    """Is there once the controller's parts are compiled: in the folder of this code's compiled functions.
+
+    Numba keeps a function for the place of its file, the interpreter and the processor; the same code somewhere else,
+    or a home that several machines share, compiles anew.
+    """
+    kept_for = (str(Path(__file__).resolve()), sys.version, numba.__version__, get_host_cpu_name())
+    name = hashlib.sha256("\n".join(kept_for).encode()).hexdigest()[:16]
+    return Path(numba.config.CACHE_DIR or os.devnull) / f"walking-{name}"

@@ -28,6 +28,9 @@ class Console:
         access: sessions.
         address: of a robot's guardian, instead of the one that a run's tuner names.
         find: how to look at a robot of an evaluator.
+
+    Attributes:
+        addresses: of robots by the run that was seen to move them.
     """
 
     runs: Runs
@@ -35,6 +38,7 @@ class Console:
     address: RobotAddress | None = None
     find: Callable[[str], MakeWatch] = bridge_watch
     robots: dict[tuple[str, int], Robot] = field(default_factory=dict)
+    addresses: dict[str, RobotAddress] = field(default_factory=dict)
     slices: dict[str, SliceDrawer] = field(default_factory=dict)
     replays: dict[str, ReplayDrawer] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -46,8 +50,11 @@ class Console:
                 self.robot(reader)
 
     def robot(self, reader: RunReader) -> Robot | None:
-        """The robot of a run that goes on, or the one that was named; None for a simulation."""
-        address = self.address or (reader.questions.robot() if reader.running() else None)
+        """The robot of a run, or the one that was named; None for a simulation.
+
+        A run that was seen to go on has one until that needs nobody any more: a tuner that is killed leaves it moving.
+        """
+        address = self.address or self._address(reader)
         if address is None:
             return None
         key = (address.host, address.port)
@@ -56,6 +63,21 @@ class Console:
                 evaluator = reader.snapshot().run.study.evaluator.name
                 self.robots[key] = Robot(evaluator, address, self.find)
             return self.robots[key]
+
+    def _address(self, reader: RunReader) -> RobotAddress | None:
+        name = reader.name
+        if reader.running():
+            address = reader.questions.robot()
+            if address is not None:
+                self.addresses[name] = address
+            return address
+        address = self.addresses.get(name)
+        if address is not None:
+            robot = self.robots.get((address.host, address.port))
+            if robot is None or robot.needs_nobody():
+                self.addresses.pop(name, None)
+                return None
+        return address
 
     def event(self, reader: RunReader, session: Session) -> dict[str, Any]:
         """What a page is told five times a second."""

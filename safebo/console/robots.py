@@ -55,6 +55,7 @@ class Robot:
         self._watch: RobotView | None = None
         self._trouble = "the robot's bridge is being loaded"
         self._ready = threading.Event()
+        self._rested = True
 
         def load() -> None:
             try:
@@ -70,9 +71,16 @@ class Robot:
         if self._watch is None:
             return None, self._trouble
         try:
-            return self._watch.look(), ""
+            status = self._watch.look()
         except Exception as error:  # a bridge is another package's, with errors of its own
             return None, str(error)
+        self._rested = status.stopped
+        return status, ""
+
+    def needs_nobody(self) -> bool:
+        """Whether it is seen at rest with nothing to clear, or was when its guardian was heard last."""
+        status, _ = self.look()
+        return self._rested if status is None else status.stopped and not status.latched
 
     def watch(self) -> RobotView:
         """What speaks to it, once it is there.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from safebo.experiments.robustness.guardian_world import PERIOD, World
-from safebo.hardware.errors import HardwareError
+from safebo.hardware.errors import HardwareError, LinkError
 from safebo.hardware.guardian import process
 from safebo.hardware.guardian.process import GuardianProcess
 from safebo.hardware.guardian.states import GuardianEvent, State
@@ -147,3 +147,47 @@ def test_a_loop_that_fails_is_no_success_either(begun, monkeypatch) -> None:
     monkeypatch.setattr(there.world.robot, "observe", lambda: 1 / 0)
     with pytest.raises(HardwareError, match="the guardian's loop failed: ZeroDivisionError"):
         run(there, lambda: 1)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "state", "gap"),
+    [(5, State.HOLD, 0), (15, State.HOLD_LATCHED, 10), (60, State.DAMP_LATCHED, 50)],
+)
+def test_a_network_that_is_gone_for_a_while_is_no_end(begun, monkeypatch, ticks, state, gap) -> None:
+    there = ending(begun, State.HOLD)
+    there.receive = list  # nobody stops it or asks for anything
+    there.world.guardian.lease.alive = there.world.now
+    told: list[str] = []
+    guarding = GuardianProcess(there, there.world.service, there, there, there, told.append)
+    guarding.tick()
+    sends = there.write
+    monkeypatch.setattr(there, "write", gone)
+    for _ in range(ticks):
+        guarding.tick()
+    monkeypatch.setattr(there, "write", sends)
+    guarding.tick()
+    assert there.world.state is state
+    assert (there.states[-1] is State.DAMP_LATCHED) == (
+        gap == 50
+    )  # and what goes out first is as late as it is
+    said = [line.split(maxsplit=1)[1] for line in told]
+    assert said[0] == "network   no command goes out: UDP to 192.168.123.10:8007: Network is unreachable"
+    assert said[-1] == f"network   commands go out again, {ticks} did not"
+    if gap:
+        assert "Network is unreachable" in there.world.guardian.latch.message
+
+
+def gone(command: object) -> None:
+    raise LinkError("UDP to 192.168.123.10:8007: Network is unreachable")
+
+
+def test_damping_at_the_end_is_sent_again_where_the_network_takes_none(begun, monkeypatch) -> None:
+    there = ending(begun, State.HOLD)
+    monkeypatch.setattr(process, "FINAL_DAMPING_S", 0.02)
+    monkeypatch.setattr(there, "write", gone)
+    closed: list[bool] = []
+    monkeypatch.setattr(there, "close", lambda: closed.append(True))
+    there.receive = list
+    with pytest.raises(NotStoppedError, match="NOT seen to come to rest: no command goes out to it"):
+        run(there, lambda: 2)
+    assert len(closed) == 3  # log, server, link

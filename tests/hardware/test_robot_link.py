@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safebo.hardware.dds_peers import Discovery, Peer
 from safebo.hardware.errors import CommandError, HardwareInputError, LinkError, WireError
 from safebo.hardware.robot_link import Arrival, LinkCounters, RobotClock, checked_command
 from safebo.hardware.unitree import go1_messages as go1
 from safebo.hardware.unitree import rpc_messages as rpc
+from safebo.hardware.unitree.commanders import CommanderNames
 from safebo.hardware.unitree.go1_link import Go1Link, Go1RobotSide
 from safebo.hardware.unitree.go1_udp import Go1Network, Go1UdpClient
 from safebo.hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES, motors_of
@@ -205,6 +208,7 @@ def test_the_motion_service_lets_go_when_asked() -> None:
         '{"x": 1, "y": 1}',
         '{"x": 1, "y": 1, "z": "1"}',
         '{"x": 1, "y": 1, "z": NaN}',
+        '{"x": 1, "y": 1, "z": -1%s}' % ("0" * 400),
     ):
         assert service.answer("sport", rpc.RpcRequest(5, 1008, parameter))[0] == 3204
     service.able = lambda call: False
@@ -421,3 +425,51 @@ def test_a_go1_of_either_form_of_checksum_is_commanded_and_the_other_form_is_sai
         stop.set()
         robot.join()
         side.close()
+
+
+class Unreadable:
+    """A reader of discovery, in a domain with a program whose name is not UTF-8."""
+
+    def read(self, most: int) -> list[Any]:
+        return [b"regul\xe9".decode()]
+
+
+class Known:
+    """A reader of discovery that knows one program, which publishes one topic."""
+
+    participant_key = key = "one"
+    topic_name = "rt/lowcmd"
+    qos = (SimpleNamespace(key="__Pid", value="12"),)
+
+    def read(self, most: int) -> list[Any]:
+        return [self]
+
+
+def test_a_program_whose_name_cannot_be_read_is_counted_without_it() -> None:
+    def named(writers: Any, processes: Any) -> list[str]:
+        return [
+            str(peer)
+            for peer in Discovery("me", lambda ask: ask(), writers, processes).publishers("rt/lowcmd")
+        ]
+
+    assert named(Known(), Known()) == ["process 12"]
+    assert named(Known(), Unreadable()) == ["a process"]
+    assert named(Unreadable(), Unreadable()) == []
+
+
+def test_a_name_that_cannot_be_found_does_not_disturb_who_counts_commanders() -> None:
+    answers: list[Any] = [ZeroDivisionError(), [], [Peer(process="12")]]
+
+    def look() -> list[Peer]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    names = CommanderNames(look)
+    end = time.monotonic() + 30
+    while not (words := names.named(1)) and time.monotonic() < end:
+        time.sleep(0.001)
+    names.close()
+    assert words == "process 12"
+    assert not answers

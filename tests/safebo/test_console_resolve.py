@@ -15,6 +15,7 @@ from console_pages import Browser, Page, console_page, make_run
 from safebo.errors import SafeboError
 from safebo.storage.journal import Journal
 from safebo.storage.records import Record
+from safebo.storage.run_lock import run_lock
 
 
 @pytest.fixture
@@ -97,6 +98,42 @@ def test_a_bridges_own_errors_reach_the_page_as_words(folder: Path, kind: type[E
             409,
             "nothing was heard of the guardian for 0.6 s",
         )
+
+
+def test_a_robot_whose_tuner_is_gone_is_stopped_until_it_is_seen_at_rest(folder: Path) -> None:
+    with console_page(folder, held=False) as page:
+        viewer, reader = page.browser("viewer"), page.console.runs.all()[0]
+        assert viewer.act("stop").json()["error"].startswith("No robot belongs to this run now")
+        with run_lock(folder):
+            robot = page.console.robot(reader)
+            assert robot is not None
+            robot.watch()
+            session = page.console.access.look("somewhere")[0]
+            assert page.console.event(reader, session)["robot"] is not None
+        assert page.console.event(reader, session)["has_robot"]  # killed: the robot walks on, for a moment
+        page.watched.trouble = "nothing was heard of the guardian for 0.6 s"
+        assert page.console.event(reader, session)["robot_trouble"] == page.watched.trouble
+        page.watched.trouble = ""
+        assert viewer.act("stop").status_code == 200
+        page.watched.rest()
+        assert page.console.event(reader, session)["robot"]["latched"]  # somebody may clear it here
+        page.watched.clear()
+        page.watched.rest()
+        assert not page.console.event(reader, session)["has_robot"]
+
+
+def test_a_guardian_that_ends_with_its_run_is_no_trouble(folder: Path) -> None:
+    with console_page(folder, held=False) as page:
+        reader = page.console.runs.all()[0]
+        session = page.console.access.look("somewhere")[0]
+        with run_lock(folder):
+            robot = page.console.robot(reader)
+            assert robot is not None
+            robot.watch()
+            page.watched.rest()
+            page.console.event(reader, session)
+        page.watched.trouble = "nothing was heard of the guardian for 0.6 s"  # as after --dry-run
+        assert not page.console.event(reader, session)["has_robot"]
 
 
 def test_only_the_owner_says_it(page: Page, folder: Path) -> None:
