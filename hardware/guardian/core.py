@@ -286,6 +286,7 @@ class Guardian:
                 self._brake(now)
             elif before is State.STANDING_UP:
                 self._curve = self._poses.stand(now, self.command.position)
+                self.measures.streamed.stands()
         elif state in (State.REST, State.DISCONNECTED, State.DAMP_LATCHED):
             self._walking, self._curve = False, None
 

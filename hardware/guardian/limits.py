@@ -180,6 +180,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit(53, "no_battery", "no_battery", "", 0.5, _R.REFUSE, 0.0, Scope.CONNECTED, "the battery says nothing"),
     Limit(54, "battery_lost", "no_battery", "", 0.5, _R.HOLD, 0.5, Scope.ACTIVE, "the battery says nothing"),
     Limit(55, "body_frozen", "body_frozen", "s", 1.0, _R.HOLD, 0.0, Scope.ACTIVE, "feet or battery are frozen"),
+    Limit(56, "motor_mode", "motor_mode", "motors", 0.5, _R.DAMP, 0.0, Scope.UPRIGHT, "a motor is driven no more"),
     Limit(60, "other_robot", "other_robot", "", 0.5, _R.HOLD, 0.0, Scope.CONNECTED, "another robot hears this"),
 )  # fmt: skip
 """Starting numbers."""

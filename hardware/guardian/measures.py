@@ -31,7 +31,8 @@ class WatchedQuantities:
 
     def __init__(self, robot: RobotModel, watch: Watch, stream: Stream) -> None:
         self._robot, self._watch, self._stream = robot, watch, stream
-        self.sensors, self.streamed = SensorWatch(robot), StreamWatch()
+        self.sensors = SensorWatch(robot)
+        self.streamed = StreamWatch(self.sensors.joints)
         self._damage: deque[tuple[float, int]] = deque()
         self.attitude = (0.0, 0.0)
         self.height = robot.nominal_height

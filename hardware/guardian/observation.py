@@ -47,6 +47,7 @@ class RobotObservation:
         no_temperature: motors whose temperature cannot be.
         feet: stands for the feet's forces: another number for others; 0 where the robot does not say.
         power: the same for all that the battery says.
+        modes: of the motors, a byte each, as the robot numbers them; empty where it does not say.
     """
 
     tick: int
@@ -64,6 +65,7 @@ class RobotObservation:
     no_temperature: float = 0.0
     feet: int = 0
     power: int = 0
+    modes: bytes = b""
 
 
 def observe(state: RobotState, foreign_commands: bool = False, other_robot: bool = False) -> RobotObservation:
@@ -85,6 +87,7 @@ def observe(state: RobotState, foreign_commands: bool = False, other_robot: bool
         _missing(state.motor_temperature),
         hash(state.foot_force.tobytes()),
         hash((battery.charge, battery.current, battery.voltage, battery.cells.tobytes())),
+        state.motor_mode.tobytes(),
     )
 
 

@@ -40,6 +40,9 @@ class SensorWatch:
 
     Args:
         robot: its model.
+
+    Attributes:
+        joints: their names, in the order of states.
     """
 
     def __init__(self, robot: RobotModel) -> None:
@@ -59,7 +62,7 @@ class SensorWatch:
         )
         self._memory = record.view(np.uint8)
         self._legs = np.ascontiguousarray(robot.chains, dtype=float)
-        self._joints = tuple(name.removesuffix("_joint") for name in robot.joint_names)
+        self.joints = tuple(name.removesuffix("_joint") for name in robot.joint_names)
         self._feet = robot.legs
         self._tick, self._restarts = 0, 0
         self._warm(robot)
@@ -124,4 +127,4 @@ class SensorWatch:
         number = int(self._part("blame")[_AT[quantity]])
         if quantity == "imu_frozen":
             return _UNITS[number]
-        return self._feet[number] if quantity in _LEGS else self._joints[number]
+        return self._feet[number] if quantity in _LEGS else self.joints[number]

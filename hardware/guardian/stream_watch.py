@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,21 +29,26 @@ STREAMED = (
     "no_heat",
     "no_battery",
     "body_frozen",
+    "motor_mode",
 )
 """What is found, in this order; nan: not known now. Units are those of the limits."""
 
 _WRAP = 1 << 32
-_SERIAL, _RATE, _REPLAYED, _LOST, _TEMPERATURES, _BATTERY, _BODY = range(len(STREAMED))
+_SERIAL, _RATE, _REPLAYED, _LOST, _TEMPERATURES, _BATTERY, _BODY, _MODES = range(len(STREAMED))
 
 
 class StreamWatch:
     """Holds every new state against what the stream said before.
 
+    Args:
+        joints: names of the motors' joints, in the order of states.
+
     Attributes:
         found: by `STREAMED`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, joints: Sequence[str] = ()) -> None:
+        self._joints = tuple(joints)
         self.found: FloatArray = np.full(len(STREAMED), math.nan)
         self._serial = self._other = ""
         self._recent: deque[tuple[float, int]] = deque()  # now, tick
@@ -54,6 +60,7 @@ class StreamWatch:
         self._warm = self._charged = False  # whether temperatures and charge were ever told
         self._body: tuple[int, int] = (0, 0)
         self._still = [0.0, 0.0]  # s for which feet, and battery, have said the same
+        self._driven = self._modes = b""  # modes of the motors once the robot stood up, and now
 
     def take(self, now: float, seen: RobotObservation) -> None:
         """Look at a new state.
@@ -70,10 +77,29 @@ class StreamWatch:
         silent = self._warm and math.isnan(seen.temperature)
         self.found[_TEMPERATURES] = max(seen.no_temperature, float(silent))
         self.found[_BATTERY] = float(self._charged and math.isnan(seen.battery))
+        self._modes = seen.modes
+        known = bool(self._driven and self._modes)
+        self.found[_MODES] = len(self._other_modes()) if known else math.nan
+
+    def stands(self) -> None:
+        """The robot has stood up: its motors are driven, in whatever mode they say."""
+        self._driven = self._modes
 
     def blamed(self, quantity: str) -> str:
         """What it is; empty where there is no more to say."""
-        return f"{self._other} instead of {self._serial}" if quantity == "serial_changed" else ""
+        if quantity == "serial_changed":
+            return f"{self._other} instead of {self._serial}"
+        if quantity == "motor_mode":
+            return ", ".join(
+                f"{self._joints[k]}: {self._modes[k]} instead of {self._driven[k]}"
+                for k in self._other_modes()
+            )
+        return ""
+
+    def _other_modes(self) -> list[int]:
+        """Motors in another mode than when the robot stood up."""
+        pairs = zip(self._driven, self._modes, strict=False)
+        return [k for k, (driven, mode) in enumerate(pairs) if mode != driven]
 
     def _whose(self, serial: str) -> float:
         if not serial:

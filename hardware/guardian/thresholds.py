@@ -62,6 +62,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "replayed": (1.5, 50.5),
     "motor_lost": (10.0, 5000.0),
     "body_frozen": (0.2, 10.0),
+    "motor_mode": (0.5, 11.5),
 }
 """Tightest and loosest threshold that may be set, in the limit's unit. A limit that is missing here is fixed."""
 

@@ -193,6 +193,7 @@ KINDS: dict[str, Kind] = {
         LASTING, _per_joint("FL_calf", -3.0, 3.0, 0.35),
         "FL_calf's angle, or those in a mapping, is told off by this, rad; its drive knows better (0.35)",
     ),
+    "motor_off": Kind(LASTING, _one_joint, "this motor gives no torque, and says so by its mode (FL_thigh)"),
     "leg_missing": Kind(LASTING, _leg, "the motors of this leg, or joint, say nothing but zeros (FL)"),
     "no_temperature": Kind(LASTING, _one_joint, "this motor says 0 degrees Celsius (FL_thigh)"),
     "body_frozen": Kind(LASTING, _nothing, "the feet's forces and the battery stay what they were before"),

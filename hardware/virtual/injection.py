@@ -104,6 +104,8 @@ class Injector:
                 body.stuck[list(fault.value)] = True
             elif fault.kind == "motor_weak":
                 body.strength = body.strength * fault.value
+            elif fault.kind == "motor_off":
+                body.strength[list(fault.value)] = 0.0
             elif fault.kind == "encoder_offset":
                 body.encoder = body.encoder + fault.value
             elif fault.kind == "encoder_drift":
@@ -188,6 +190,10 @@ def _hot_motor(record: Record, degrees: float, _: float) -> None:
     record["motor_state"]["temperature"][_HOT] = round(degrees)
 
 
+def _motor_off(record: Record, joints: tuple[int, ...], _: float) -> None:
+    record["motor_state"]["mode"][motors_of()[list(joints)]] = 0
+
+
 def _remote_stop(record: Record, _value: None, _: float) -> None:
     record["wireless_remote"] = _PRESSED
 
@@ -198,5 +204,6 @@ _DISTORTIONS: dict[str, Callable[[Record, Any, float], None]] = {
     "low_battery": _low_battery,
     "cell_spread": _cell_spread,
     "hot_motor": _hot_motor,
+    "motor_off": _motor_off,
     "remote_stop": _remote_stop,
 }

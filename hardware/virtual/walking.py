@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from pathlib import Path
 
 import numba
 import numpy as np
-from llvmlite.binding import get_host_cpu_name
 
 import safebo.boundary.compiled  # noqa: F401  decides where compiled functions are kept
 from safebo.robots.descriptions.model import RobotModel
@@ -159,6 +159,6 @@ def _compiled() -> Path:
     Numba keeps a function for the place of its file, the interpreter and the processor; the same code somewhere else,
     or a home that several machines share, compiles anew.
     """
-    kept_for = (str(Path(__file__).resolve()), sys.version, numba.__version__, get_host_cpu_name())
+    kept_for = (str(Path(__file__).resolve()), sys.version, numba.__version__, platform.node())
     name = hashlib.sha256("\n".join(kept_for).encode()).hexdigest()[:16]
     return Path(numba.config.CACHE_DIR or os.devnull) / f"walking-{name}"

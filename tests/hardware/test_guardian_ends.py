@@ -104,8 +104,12 @@ def ending(begun: tuple[World, GuardianClient], state: State) -> Stubborn:
     return Stubborn(world, client)
 
 
+def guardian_of(there: Any, say: Callable[[str], None]) -> GuardianProcess:
+    return GuardianProcess(there, there.world.service, there, there, there, say)
+
+
 def run(there: Any, requests: Callable[[], int]) -> str:
-    return GuardianProcess(there, there.world.service, there, there, there, lambda text: None).run(requests)
+    return guardian_of(there, lambda text: None).run(requests)
 
 
 @pytest.mark.parametrize("state", [State.HOLD, State.STANDING_UP, State.HOLD_LATCHED])
@@ -155,10 +159,10 @@ def test_a_loop_that_fails_is_no_success_either(begun, monkeypatch) -> None:
 )
 def test_a_network_that_is_gone_for_a_while_is_no_end(begun, monkeypatch, ticks, state, gap) -> None:
     there = ending(begun, State.HOLD)
-    there.receive = list  # nobody stops it or asks for anything
+    monkeypatch.setattr(there, "receive", list)  # nobody stops it or asks for anything
     there.world.guardian.lease.alive = there.world.now
     told: list[str] = []
-    guarding = GuardianProcess(there, there.world.service, there, there, there, told.append)
+    guarding = guardian_of(there, told.append)
     guarding.tick()
     sends = there.write
     monkeypatch.setattr(there, "write", gone)
@@ -187,7 +191,7 @@ def test_damping_at_the_end_is_sent_again_where_the_network_takes_none(begun, mo
     monkeypatch.setattr(there, "write", gone)
     closed: list[bool] = []
     monkeypatch.setattr(there, "close", lambda: closed.append(True))
-    there.receive = list
+    monkeypatch.setattr(there, "receive", list)
     with pytest.raises(NotStoppedError, match="NOT seen to come to rest: no command goes out to it"):
         run(there, lambda: 2)
     assert len(closed) == 3  # log, server, link

@@ -47,7 +47,7 @@ class Told:
         return worst
 
 
-def says(**values: float | str) -> Edit:
+def says(**values: float | str | bytes) -> Edit:
     def edit(seen: RobotObservation, k: int) -> None:
         for name, value in values.items():
             setattr(seen, name, value)
@@ -91,6 +91,19 @@ def test_what_is_wrong_in_a_stream_is_found(edit: Edit, rate: float, names: set[
     told.run(600)
     assert crossed(told.run(1000, edit, rate)) == names
     assert (told.watch.blamed("serial_changed") == "7-7 instead of 1-2") == (names == {"serial"})
+
+
+def test_a_motor_that_is_driven_no_more_is_named_once_the_robot_has_stood_up() -> None:
+    told = Told()
+    told.watch = StreamWatch([f"joint {k}" for k in range(12)])
+    driven, off = bytes([10] * 12), bytes([10] * 3 + [8] + [10] * 8)
+    assert not crossed(told.run(5, says(modes=off)))  # nobody knows yet how driven motors call themselves
+    told.run(1, says(modes=driven))
+    told.watch.stands()
+    assert not crossed(told.run(5, says(modes=driven)))
+    assert crossed(told.run(1, says(modes=off))) == {"motor_mode"}
+    assert told.watch.blamed("motor_mode") == "joint 3: 8 instead of 10"
+    assert not crossed(told.run(5, says()))  # a robot that says no modes
 
 
 def test_old_states_that_come_again_under_new_ticks_are_found_at_the_third() -> None:
@@ -169,6 +182,7 @@ def test_what_faults_of_sensors_make_a_state_say() -> None:
         assert said("encoder_frozen", value="FL_thigh")["motor_state"]["q"][slot] == 4.5
         assert said("angle_offset", value={"FL_thigh": 0.25})["motor_state"]["q"][slot] == 7.75
         assert said("leg_missing")["motor_state"]["q"][slot] == 0.0
+        assert said("motor_off")["motor_state"]["mode"][slot] == 0
         assert said("no_temperature")["motor_state"]["temperature"][slot] == 0
         assert said("serial", value="3-4")["sn"].tolist() == [3, 4]
         assert said("clock_rate")["tick"] == 1008 + 2 * 6

@@ -114,9 +114,12 @@ def test_the_motion_state_goes_on_where_that_is_asked_for(stage) -> None:
 
 def test_what_walks_is_compiled_beside_the_robot_and_then_loaded(tmp_path, monkeypatch) -> None:
     marker = walking._compiled()
-    for what, other in (("__file__", str(tmp_path / "walking.py")), ("get_host_cpu_name", lambda: "another")):
+    for what, other in (
+        ("__file__", str(tmp_path / "walking.py")),
+        ("platform.node", lambda: "another machine"),
+    ):
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr(walking, what, other)
+            elsewhere.setattr(f"{walking.__name__}.{what}", other)
             assert walking._compiled() != marker  # what Numba kept for another place is of no use there
     marker = tmp_path / "walking"
     said: list[str] = []

@@ -8,7 +8,7 @@ from safebo.experiments.robustness.faults.report import FAULTS, Fault
 HOMES = (states, body, tuner, stopping, sensors, stream, network)
 """Where they are defined."""
 
-NUMBERS = range(1, 59)
+NUMBERS = range(1, 60)
 """Of the list of faults that a bridge to a robot must survive."""
 
 

@@ -140,7 +140,7 @@ def rarer(report: Report) -> None:
     51, "a leg's states missing", "the motors of one leg say nothing but zeros: before a trial, and in a walk"
 )
 def leg_missing(report: Report) -> None:
-    """Before: it does not get up. In a walk: latched by its range, then joint damping."""
+    """Before: it does not get up. In a walk: joint damping, for its motors' modes say nothing either."""
     world = WireWorld(0)
     world.run(1.2)
     world.body.inject(kind="leg_missing")
@@ -151,13 +151,12 @@ def leg_missing(report: Report) -> None:
     told = report.refused("got up", client.stand, answer="a motor says no temperature")
     with on_a_body() as (run, wire):
         story, since = hurt(run, wire, {"kind": "leg_missing"})
-        report.responded(answer_time(wire, since, on_baseline), 0.05, "0.05 s")
-        report.expect(story.state in (State.DAMP_LATCHED, State.HOLD_LATCHED), f"robot: {story.state.name}")
-        found = "nothing" if story.measurement is None else story.measurement.outcome
-        report.expect(found in ("failed", "aborted"), f"record: {found}")
+        took = answer_time(wire, since, latched_as(State.DAMP_LATCHED))
+        report.responded(took, TICK, "the state that says so")
+        ended(report, run, story, State.DAMP_LATCHED, "failed", "a motor is driven no more: FL_hip")
     report.shows(
-        robot="before: does not get up; in a walk: baseline gains, then joint damping",
-        record="before: not started; in a walk: no score",
+        robot="before: does not get up; in a walk: joint damping",
+        record="before: not started; in a walk: says nothing about its gains",
         operator=told,
     )
 
@@ -239,3 +238,11 @@ def body_frozen(report: Report) -> None:
     report.expect(world.state is State.HOLD_LATCHED, f"robot: {world.state.name}")
     report.operator = world.guardian.latch.message
     report.shows(robot="baseline gains, latched", record="trial says nothing about its gains, and why")
+
+
+@fault(59, "motor that is off", "a motor gives no torque, and says so by its mode, while the robot walks")
+def motor_off(report: Report) -> None:
+    """Gains do not answer for a limp leg: joint damping, before the leg gives way as it does by bad gains."""
+    words = "a motor is driven no more: FL_thigh: 0 instead of 10"
+    in_a_walk(report, [({"kind": "motor_off"}, State.DAMP_LATCHED, words)], 0.0, "the state that says so")
+    report.robot = "joint damping"
