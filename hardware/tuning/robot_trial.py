@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -28,6 +28,7 @@ from safebo.hardware.tuning.disk import Disk
 from safebo.hardware.tuning.readings import without_readings
 from safebo.hardware.tuning.recording import TrialRecorder
 from safebo.hardware.tuning.running_walk import RunningWalk
+from safebo.hardware.tuning.scoring import NAMES, PERSON_CAUSES, ROBOT_CAUSES
 from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
 from safebo.robots.quadruped.controller import SETTLE
 from safebo.types import (
@@ -40,6 +41,9 @@ from safebo.types import (
     TrialUnknownError,
     trial_hash,
 )
+
+TROUBLE = 3
+"""Outcome of a trial that the guardian ended."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,8 @@ class RobotTrial:
             running: ends it by the trial's own rule; None without one.
 
         Returns:
-            How it stands then, the telemetry (`n x columns`), and why its rule ended it.
+            How it stands then, but blamed on what ended the trial (`blamed`), the telemetry (`n x columns`), and why
+            its rule ended it.
 
         Raises:
             NotStartedError: the guardian refuses, or that it runs could not be recorded.
@@ -148,15 +153,22 @@ class RobotTrial:
             self.disk.later(recorder.abandon)
             client.abort(trial.id)
             raise NotStartedError(f"that it runs could not be recorded: {error}") from error
-        # when it came is taken here: the disk's thread may be late
-        client.on_state = lambda state: self.disk.later(partial(recorder.state, state, time.time_ns()))
+        ends: list[StateMessage] = []
+
+        def hear(state: StateMessage) -> None:
+            if state.trial == trial.id and state.outcome == TROUBLE and not ends:
+                ends.append(state)
+            # when it came is taken here: the disk's thread may be late
+            self.disk.later(partial(recorder.state, state, time.time_ns()))
+
+        client.on_state = hear
         try:
             self._begin(client, token)
             why = self._follow(client, running)
             known = np.empty((0, len(COLUMNS))) if running is None else running.rows
             rows = np.concatenate([known, client.telemetry(trial.id, len(COLUMNS), len(known))])
             client.pump(BRAKE_TIME_S)
-            return client.status(), rows, why
+            return blamed(client.status(), *ends), rows, why
         except NotStartedError:
             self.disk.later(recorder.abandon)
             raise
@@ -218,3 +230,21 @@ class RobotTrial:
                 if why:
                     aborted = True
                     client.abort(self.trial.id)
+
+
+def blamed(last: StateMessage, first: StateMessage | None = None) -> StateMessage:
+    """A State, blamed on the trouble that ended a trial, where gains answer for that or nothing is latched any more.
+
+    A person who stops a robot that has latched, or clears the latch, does not make its gains harmless. A restart of the
+    robot stays: then nobody knows. Where other trouble came first, a fall right after it still counts.
+
+    Args:
+        last: once the robot has braked.
+        first: the first one that says that trouble ended the trial; None where none did.
+    """
+    if first is None or NAMES.get(last.cause) == "reboot" or last.latch == first.latch:
+        return last
+    if last.latch and NAMES.get(first.cause) not in ROBOT_CAUSES | PERSON_CAUSES:
+        return last
+    then = f"; then {last.message}" if last.latch else ""
+    return replace(last, cause=first.cause, message=f"{first.message}{then}")

@@ -16,8 +16,9 @@ from present import present
 
 from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld
 from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.observation import RobotObservation
-from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.states import GuardianEvent, State
 from safebo.hardware.guardian.telemetry import COLUMNS, Telemetry
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
 from safebo.hardware.records.reading import messages, recover
@@ -281,6 +282,50 @@ def test_one_wish_to_stop_ends_the_trial_and_two_damp_at_once(robot_run):
     story = robot_run.run(robot_run.trial(2))
     assert story.state is State.DAMP_LATCHED
     assert present(story.measurement).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "outcome", "words"),
+    [
+        (
+            "tracking",
+            "stop_damp",
+            "aborted",
+            "a joint does not follow its target (tracking: limit 0.8 rad); then st",
+        ),
+        ("tracking", "", "aborted", "a joint does not follow its target (tracking: limit 0.8 rad)"),
+        ("tracking", "reboot", None, "the robot restarted"),
+        ("body_frozen", "tilt", "aborted", "roll or pitch too large"),
+        ("body_frozen", "stop_damp", "failed", "says nothing about the gains: stopped"),
+        ("body_frozen", "", "failed", "feet or battery are frozen (body_frozen: limit 1 s)"),
+    ],
+)
+def test_a_stop_or_a_clear_after_a_latch_does_not_make_gains_harmless(robot_run, first, then, outcome, words):
+    world, machine = robot_run.world, robot_run.world.guardian.machine
+    limits = {limit.name: limit for limit in LIMITS}
+    latched: list[float] = []
+
+    def begin() -> None:
+        machine.fault(limits[first])
+        latched.append(world.now)
+
+    def go_on() -> None:
+        if then:
+            machine.fault(limits[then])
+        else:
+            machine.transition(GuardianEvent.ACKNOWLEDGE)
+            machine.transition(GuardianEvent.CLEAR)
+
+    world.into_walk(0.3, begin)
+    world.when(lambda: bool(latched) and world.now > latched[0] + 0.1, go_on)
+    story = robot_run.run(robot_run.trial(1))
+    assert story.state is (State.DAMP_LATCHED if then else State.HOLD)
+    assert words in story.message
+    if outcome is None:
+        assert isinstance(story.error, TrialUnknownError)
+    else:
+        seen = present(story.measurement)
+        assert (seen.outcome, seen.fell) == (outcome, then == "tilt")
 
 
 @pytest.mark.parametrize("clears", [False, True])
