@@ -14,12 +14,16 @@ class RisenWatch:
     """Looks at a guardian's States while a trial is prepared."""
 
     def __init__(self) -> None:
-        self._seen = False
+        self._moved = self._stood = False
 
     @property
     def words(self) -> str:
-        """For people, after what kept a trial from being started; empty where the robot did not get up."""
-        return ". The robot had got up for it, with its baseline gains" if self._seen else ""
+        """For people, after what kept a trial from being started; empty where the robot did not move."""
+        if not self._moved:
+            return ""
+        return (
+            f". The robot had {'got' if self._stood else 'begun to get'} up for it, with its baseline gains"
+        )
 
     @contextmanager
     def watching(self, client: GuardianClient) -> Iterator[None]:
@@ -31,4 +35,5 @@ class RisenWatch:
             client.on_state = before
 
     def _look(self, state: StateMessage) -> None:
-        self._seen = self._seen or state.state == State.STANDING_UP
+        self._moved = self._moved or state.state == State.STANDING_UP
+        self._stood = self._stood or (self._moved and state.state == State.HOLD)

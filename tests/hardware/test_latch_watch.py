@@ -18,6 +18,7 @@ from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.states import LATCHED, State
 from safebo.hardware.link.connecting import RobotCommands
 from safebo.hardware.link.messages import StateMessage
+from safebo.hardware.tuning.risen import RisenWatch
 from safebo.hardware.tuning.watching import LatchWatch
 
 COMMANDS = RobotCommands("10.0.0.7:4750", Path("a folder/link.key"))
@@ -113,3 +114,29 @@ def test_it_is_told_from_a_thread_of_its_own_and_silence_too(watched, state) -> 
     robot.says.put(latched(state, 1))
     assert "heard again: HOLD_LATCHED" in told.get(timeout=10.0)
     assert "LATCHED, HOLD_LATCHED" in told.get(timeout=10.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ([State.REST], ""),
+        ([State.HOLD, State.SIT_LATCHED], ""),  # it stood before
+        (
+            [State.REST, State.STANDING_UP, State.SIT_LATCHED],
+            ". The robot had begun to get up for it, with",
+        ),
+        (
+            [State.STANDING_UP, State.HOLD, State.LYING_DOWN],
+            ". The robot had got up for it, with",
+        ),
+    ],
+)
+def test_how_far_a_robot_got_up_for_a_trial_that_did_not_start_is_said(state, seen, words: str) -> None:
+    client: Any = SimpleNamespace(on_state=None)
+    risen = RisenWatch()
+    with risen.watching(client):
+        for one in seen:
+            client.on_state(replace(state, state=one))
+    assert client.on_state is None
+    assert risen.words.startswith(words)
+    assert bool(risen.words) == bool(words)
