@@ -81,6 +81,22 @@ def test_stop(page: Page, tab: Any, how: str) -> None:
     assert stop.get_attribute("class") == "seen"
 
 
+def test_a_stop_arrives_from_a_browser_whose_pages_hold_all_its_connections(page: Page, tab: Any) -> None:
+    more = [tab.context.new_page() for _ in range(5)]  # a browser opens six to one console
+    for one in more:
+        one.goto(tab.url)
+    tab.locator("#stop").click()
+    wait(lambda: page.watched.done)
+    api.expect(tab.locator("#said")).to_contain_text("has confirmed the stop")
+
+
+def test_a_stop_that_nobody_answers_is_said_to_be_none(page: Page, tab: Any) -> None:
+    tab.route("**/stop", lambda route: None)  # it stays on its way
+    tab.locator("#stop").click()
+    api.expect(tab.locator("#said")).to_contain_text("NOT confirmed yet. Use the robot's remote")
+    assert tab.locator("#stop").text_content() == "STOP NOT CONFIRMED: use the remote"
+
+
 def test_a_text_field_keeps_the_space_bar_and_not_escape(page: Page, tab: Any) -> None:
     page.ask()
     tab.get_by_label("Reason").click()

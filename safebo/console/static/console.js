@@ -4,6 +4,8 @@
 const LOST_MS = 600; // without an event; the server sends five a second, and a busy browser adds to it
 const ALIVE_MS = 1000;
 const REFRESH_MS = 1000;
+const FREE_MS = 300; // for a stop's answer, before this page gives up its own connection for it
+const STOP_MS = 1500; // for a stop's answer, before the page says that there is none
 const SLICES_MS = 1500;
 const SEEN = 300; // samples of a strip chart: a minute
 
@@ -68,14 +70,25 @@ async function stop() {
   stopState = "asked";
   latchSeen = false;
   showStop();
+  // A browser has six connections to a console, and pages that listen may hold them all: a stop would wait for ever.
+  const freed = setTimeout(hush, FREE_MS);
+  const late = setTimeout(() => {
+    stopState = "refused";
+    say("The stop is NOT confirmed yet. Use the robot's remote or switch NOW.", true);
+    showStop();
+  }, STOP_MS);
   try {
     const said = await post(`/runs/${run}/stop`);
+    stopState = "asked";
     say(`The guardian has confirmed the stop: ${said.text}`);
   } catch (error) {
     stopState = "refused";
     say(error instanceof TypeError
       ? "STOP was NOT sent: the console does not answer. Use the robot's remote or switch NOW." : error.message, true);
   }
+  clearTimeout(freed);
+  clearTimeout(late);
+  listen();
   showStop();
 }
 
@@ -437,16 +450,31 @@ function setLost(now) {
   enable();
 }
 
-const source = new EventSource(`/runs/${run}/events`);
-source.onmessage = (event) => {
-  heard = performance.now();
-  setLost(false);
-  show(JSON.parse(event.data));
-};
-source.onerror = () => setLost(true);
+let source = null;
+
+function listen() {
+  if (source || document.hidden) return;
+  source = new EventSource(`/runs/${run}/events`);
+  source.onmessage = (event) => {
+    heard = performance.now();
+    setLost(false);
+    show(JSON.parse(event.data));
+  };
+  source.onerror = () => setLost(true);
+}
+
+function hush() {
+  if (source) source.close();
+  source = null;
+}
+
+listen();
+// A page that nobody sees leaves its connection to those that are seen.
+document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
 setInterval(() => {
   if (performance.now() - heard > LOST_MS) setLost(true);
   enable();
 }, 100);
-setTimeout(() => fetch(`/runs/${run}/slices`).catch(() => {}), SLICES_MS); // drawn before they are asked for
-setInterval(() => { if (owns && !lost) post("/alive").catch(() => {}); }, ALIVE_MS);
+// drawn before they are asked for
+setTimeout(() => fetch(`/runs/${run}/slices`, { priority: "low" }).catch(() => {}), SLICES_MS);
+setInterval(() => { if (owns && (!lost || document.hidden)) post("/alive").catch(() => {}); }, ALIVE_MS);
