@@ -18,6 +18,9 @@ from safebo.console.slices import SliceDrawer
 from safebo.errors import SafeboError
 from safebo.types import RobotAddress
 
+MAX_DRAWINGS = 4
+"""Videos that are asked for at a time: each keeps one of the server's threads, and a stop needs one too."""
+
 
 @dataclass
 class Console:
@@ -42,6 +45,7 @@ class Console:
     slices: dict[str, SliceDrawer] = field(default_factory=dict)
     replays: dict[str, ReplayDrawer] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    drawings: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_DRAWINGS))
 
     def load_robots(self) -> None:
         """Load the bridges of robots now: whoever opens a page may want to stop one at once."""

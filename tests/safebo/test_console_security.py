@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from safebo.console.access import CARD_VALID_S, TAKE_OVER_S, Access, RefusedError
+from safebo.console.console import MAX_DRAWINGS
 from safebo.console.guard import MAX_BODY, check_public, hosts_of
 from safebo.console.replays import ReplayDrawer
 from safebo.console.serve import Listening
@@ -440,6 +443,31 @@ def test_a_video_is_drawn_beside_no_robot_that_a_run_moves(page: Page, owner: Br
 @pytest.mark.parametrize(("trial", "status"), [("0", 422), ("x", 422), ("99999999999", 422), ("", 422)])
 def test_a_video_is_of_a_trial_by_its_number(owner: Browser, trial: str, status: int) -> None:
     assert owner.get(f"/runs/monday/replay?trial={trial}").status_code == status
+
+
+def test_videos_leave_threads_to_a_stop(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(drawer: ReplayDrawer, trial: int) -> Path:
+        begun.release()
+        assert go_on.wait(30.0)
+        raise SafeboError("not drawn")
+
+    monkeypatch.setattr(ReplayDrawer, "video", slow)
+    with console_page(made, robot=False, held=False) as page, ThreadPoolExecutor(MAX_DRAWINGS) as viewers:
+        asked = [
+            viewers.submit(page.browser("viewer").get, "/runs/monday/replay?trial=1")
+            for _ in range(MAX_DRAWINGS)
+        ]
+        for _ in asked:
+            assert begun.acquire(timeout=30.0)
+        refused = page.browser("viewer").get("/runs/monday/replay?trial=2")
+        go_on.set()
+        assert (refused.status_code, "Other videos are being drawn" in refused.text) == (503, True)
+        assert [one.result().status_code for one in asked] == [409] * MAX_DRAWINGS
+        assert (
+            page.browser("viewer").get("/runs/monday/replay?trial=2").status_code == 409
+        )  # and they come back
 
 
 def test_why_a_trial_cannot_be_drawn_is_said_in_words(made: Path) -> None:

@@ -37,4 +37,9 @@ def replay(request: Request, name: str, trial: Annotated[int, Query(ge=1, le=MAX
         )
     with console.lock:
         drawer = console.replays.setdefault(name, ReplayDrawer(reader.folder))
-    return FileResponse(drawer.video(trial), media_type="video/mp4")
+    if not console.drawings.acquire(blocking=False):
+        raise HTTPException(503, "Other videos are being drawn: ask again once they are there.")
+    try:
+        return FileResponse(drawer.video(trial), media_type="video/mp4")
+    finally:
+        console.drawings.release()
