@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from safebo.evaluators.outcome import margin_of, was_unsafe
+from safebo.evaluators.unvarying import unvarying_margins
 from safebo.models.interval_split import DIFFERENT
 from safebo.report.clipped import clipped
 from safebo.report.data import Finding, RunView, best_so_far
@@ -60,6 +61,7 @@ def limits(run: RunView) -> Iterator[Finding]:
             "limits", "beta", f"{said}.", "Declare a larger beta and begin anew.", run.command("check")
         )
     yield from refuted_priors(run)
+    yield from _unvarying(run)
     yield from _failures(run)
     yield from _nothing_certified(run)
     yield from _noise(run)
@@ -73,6 +75,18 @@ def limits(run: RunView) -> Iterator[Finding]:
     yield from _improving(run)
     yield from _not_earned(run)
     yield from _interval(run)
+
+
+def _unvarying(run: RunView) -> Iterator[Finding]:
+    for text in unvarying_margins(
+        ((r.trial.parameters, r.measurement) for r in run.records), run.study
+    ).values():
+        yield Finding(
+            "limits",
+            "margin",
+            f"{text}.",
+            "Let the evaluator return the distance to the limit, uncapped and with all its digits.",
+        )
 
 
 def _nothing_certified(run: RunView) -> Iterator[Finding]:

@@ -55,9 +55,12 @@ def impossible_seed(run: RunView) -> Iterator[Finding]:
 
 
 def far_off_objective(run: RunView) -> Iterator[Finding]:
-    """Trials whose objective a right prior calls impossibly bad."""
-    if next(impossible_seed(run), None) is None and (said := far_off.sentences(run)) is not None:
-        yield Finding("limits", "prior", *said, run.command("check"))
+    """Trials whose objective a right prior calls impossible, bad or good."""
+    if next(impossible_seed(run), None) is not None:
+        return
+    for said in (far_off.sentences(run), far_off.far_above(run)):
+        if said is not None:
+            yield Finding("limits", "prior", *said, run.command("check"))
 
 
 def refuted_priors(run: RunView) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from safebo.runs.seed_trials import SingleTrials, single_trials
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.study import Study
-from safebo.study.checks import LARGEST
+from safebo.study.checks import LARGEST, SMALLEST
 from safebo.study.evaluator_checks import with_defaults
 from safebo.study.initial import REPEATS, Shown, beliefs, step_length, stepped
 from safebo.study.initial_file import Wishes, study_text
@@ -142,6 +142,12 @@ def _measure(
                 f"a trial of the seed has no whole measurement: {why}. Mend that and start again"
             )
         _refuse_size(study, measurement)
+        bare = [f"{n} = {value:g}" for n, value in margins_of(study, measurement).items() if value < SMALLEST]
+        if bare:
+            raise UnsafeSeedError(
+                f"the seed lies on its limit: it measured {', '.join(bare)}, and without a margin nothing around it "
+                "can be certified; give one that is clear of its limits"
+            )
     first = margins_of(study, taken[0][1])
     length = step_length(first, wishes.changes)
     for index, name in enumerate(space.names):

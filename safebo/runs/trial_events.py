@@ -1,18 +1,27 @@
-"""Trials that count otherwise than the rest: shorter than the horizon, or outliers. Said and kept once."""
+"""What trials show beside priors, said and kept once: that they do not reach the horizon, outliers, margins that never
+vary.
+"""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
+from safebo.evaluators.unvarying import unvarying_margins
 from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal
 
-HORIZON, OUTLIER = "horizon", "outlier"
-"""Kinds of events: a trial that does not certify as far as the horizon, and a measurement that is an outlier."""
+HORIZON, OUTLIER, UNVARYING = "horizon", "outlier", "margin-unvarying"
+"""Kinds of events: a trial that does not certify as far as the horizon, a measurement that is an outlier, a margin that
+is the same whatever the gains.
+"""
+
+EARLY = 50
+"""Trials among which a margin that never varies is looked for."""
 
 
 class TrialNews:
-    """Says and keeps which trials count otherwise; a run without a horizon and with Gaussian noise has no news.
+    """Says and keeps what is unusual about a run's trials.
 
     Args:
         journal: of the run.
@@ -22,11 +31,12 @@ class TrialNews:
 
     def __init__(self, journal: Journal, tuner: Any, progress: Progress) -> None:
         self._journal, self._progress = journal, progress
-        study = journal.run.study
+        self._study = study = journal.run.study
         robust = any(f.noise_degrees is not None for f in (study.objective, *study.constraints))
         self._beyond = dict if study.horizon is None else getattr(tuner, "beyond_horizon", dict)
+        self._history = getattr(tuner, "history", ())
         self._outliers = getattr(tuner, "outliers", dict) if robust else dict
-        kept = [e for e in journal.events() if e.kind in (HORIZON, OUTLIER)]
+        kept = [e for e in journal.events() if e.kind in (HORIZON, OUTLIER, UNVARYING)]
         self._said = {(e.kind, e.trial, e.data.get("function", "")) for e in kept}
 
     def tell(self) -> None:
@@ -40,7 +50,11 @@ class TrialNews:
                 )
                 self._say(OUTLIER, trial, text, name)
 
-    def _say(self, kind: str, trial: int, text: str, function: str = "") -> None:
+        shown = ((r.trial.parameters, r.measurement) for r in islice(self._history, EARLY))
+        for name, text in unvarying_margins(shown, self._study).items():
+            self._say(UNVARYING, None, text, name)
+
+    def _say(self, kind: str, trial: int | None, text: str, function: str = "") -> None:
         if (kind, trial, function) not in self._said:
             self._said.add((kind, trial, function))
             self._journal.note(kind, text, trial, {"function": function} if function else None)

@@ -230,6 +230,13 @@ def _functions(study: Study) -> Iterator[Problem]:
     paths: list[KeyPath] = [("objective",), *(("constraints", i) for i in range(len(study.constraints)))]
     for path, function in zip(paths, (study.objective, *study.constraints), strict=True):
         yield from bounds_problems(function.warp.ends, (*path, "warp", "clip"))
+    low, high = study.objective.warp.ends
+    if low < high and not low <= study.objective.prior_mean <= high:
+        yield Problem(
+            ("objective", "prior_mean"),
+            f"{study.objective.prior_mean:g} lies beyond what is modelled, [{low:g}, {high:g}] (warp.clip): values as "
+            "expected would all look the same; widen objective.warp.clip, or choose a larger warp.scale",
+        )
     for index, constraint in enumerate(study.constraints):
         if constraint.name == study.objective.name:
             yield Problem(

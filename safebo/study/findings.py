@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.files.problems import listed
 from safebo.study import FunctionSpec, Seed, Study
-from safebo.study.axis import brief
+from safebo.study.axis import Axis, brief, value_text
 from safebo.study.first_step import ORDINARY_MARGIN, FirstStep
 from safebo.study.methods import certifies, configured, first_beta
 from safebo.study.preference_checks import prefers
@@ -181,12 +182,13 @@ def seed_cases(step: FirstStep, measured: Sequence[float] | None) -> dict[str, l
 def _first_step(
     step: FirstStep, unit: FloatArray, values: Sequence[float], topic: str, margin: str, measured: bool
 ) -> Finding:
-    """How far one step goes along every parameter."""
-    parts, shares = [], []
+    """How far one step goes along every parameter: of numbers with steps to a value, of choices to which others."""
+    parts, shares, stuck = [], [], []
     for axis, columns, parameter in zip(
         step.space.axes, step.space.columns, step.study.parameters, strict=True
     ):
         if axis.choices:
+            stuck += [] if _other_choices(step, unit, values, axis, columns) else [axis.name]
             continue
         here = float(unit[columns.start])
         ends = []
@@ -195,22 +197,60 @@ def _first_step(
             toward[columns.start] = end
             ends.append(here + step.reach(unit, values, toward) * (end - here))
         low, high = (brief(float(axis.from_unit(u)), parameter) for u in ends)
+        if axis.discrete:
+            levels = _levels_within(axis, here, ends)
+            low, high = (value_text(axis.at(level)) for level in levels)
+            ends = [_coordinate(axis, level) for level in levels]
+            stuck += [axis.name] if levels[0] == levels[1] else []
         share = ends[1] - ends[0]
         shares.append(share)
         parts.append(f"{axis.name} {low} .. {high} {parameter.unit}".rstrip() + f" ({100 * share:.2g} %)")
-    if not shares:
-        return Finding(topic, "fine", "choices alone: no step has a length")
     if not step.certified(values, 0.0 * unit):
         never = measured and not step.certified(values, 0.0 * unit, SEED_REPEATS)
         text = f"with {margin} not even the seed is certified by one measurement"
         if never:
             text += f", nor by {SEED_REPEATS}: its margin is too small for noise_std and beta, and the run would stop"
         return Finding(topic, "refused" if never else "look at", text)
-    mean = fmean(shares)
-    said = f"with {margin}: {', '.join(parts)} of the range"
-    if mean < SMALL_STEP:
+    said = f"with {margin}: {', '.join(parts)} of the range" if parts else f"with {margin}"
+    if shares and fmean(shares) < SMALL_STEP:
         return Finding(topic, "look at", f"{said}: steps that small hardly leave the seed")
+    if stuck:
+        return Finding(
+            topic,
+            "look at",
+            f"{said}; no other value of {listed(stuck)} is within a step, so that trials keep the seed's until more is "
+            "known: a longer lengthscale, if that is true, or one study for each value",
+        )
     return Finding(topic, "fine", said)
+
+
+def _levels_within(axis: Axis, here: float, ends: Sequence[float]) -> list[int]:
+    """Positions of the outermost two values of an axis with steps that lie within two ends around a coordinate."""
+    level = axis.level(float(axis.from_unit(here)))
+    found = []
+    for end, way in zip(ends, (-1, 1), strict=True):
+        last = level
+        while 0 <= last + way < axis.levels and way * (_coordinate(axis, last + way) - end) <= 1e-9:
+            last += way
+        found.append(last)
+    return found
+
+
+def _coordinate(axis: Axis, level: int) -> float:
+    return float(axis.to_unit(axis.at(level)))
+
+
+def _other_choices(
+    step: FirstStep, unit: FloatArray, values: Sequence[float], axis: Axis, columns: slice
+) -> list[str]:
+    """The choices besides the seed's that one step certifies."""
+    found = []
+    for index, name in enumerate(axis.choices):
+        there = unit.copy()
+        there[columns] = axis.to_unit(float(index))
+        if not np.array_equal(there, unit) and step.certified(values, there - unit):
+            found.append(name)
+    return found
 
 
 def _trials_needed(step: FirstStep, unit: FloatArray, values: Sequence[float]) -> Finding:
@@ -292,6 +332,15 @@ def measured_findings(study: Study, measured: MeasuredSeed) -> Iterator[Finding]
             f"the seed shows {_in_unit(spec, mean)}, {abs(far):,.3g} prior standard deviations "
             f"{'above' if far >= 0 else 'below'} the prior mean ({_in_unit(spec, spec.prior_mean)})"
         )
+        warp = WarpMap(spec.warp, spec.name)
+        if index == 0 and any(warp.clipped(row[0]) for row in measured.values):
+            low, high = (_in_unit(spec, end) for end in warp.ends)
+            yield Finding(
+                topic,
+                "look at",
+                f"warp.clip cuts {spec.name} off at {low} and {high}, and the seed lies beyond, where all values look "
+                "alike: widen objective.warp.clip",
+            )
         if abs(far) <= UNUSUAL:
             yield Finding(topic, "fine", text)
         else:

@@ -45,6 +45,8 @@ SEED_STDS = 1.5
 SHORTEST, LONGEST, UNKNOWN = 0.1, 0.4, 0.3
 BETA, OPTIMISM = 3.0, (1.5, 0.3)
 DELTA = 0.05
+LEAST_STD = 1e-20
+"""Of the objective: what changes by less does not change."""
 CLIP = 4.0
 """Prior standard deviations at which values are cut off, so that a fall is no outlier of hundreds of them."""
 
@@ -158,9 +160,17 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
     others = min([UNKNOWN, *lengthscales.values()])
     lengthscales = {name: lengthscales.get(name, others) for name in space.names}
     mean, shown, slopes = _local([t.objective for t in repeats], None, steps)
-    std = math.sqrt(sum((0.5 * slope) ** 2 for slope in slopes.values()))
-    std = max(std, 5.0 * shown, 1e-3 * abs(mean), 1e-9)
-    objective = FunctionBelief(mean, shown, shown, slopes, std, "what the slopes make of half the range")
+    std, why = max(
+        (
+            math.sqrt(sum((0.5 * slope) ** 2 for slope in slopes.values())),
+            "what the slopes make of half the range",
+        ),
+        (5.0 * shown, "five times what the repeats vary by"),
+        (1e-3 * abs(mean), "a guess, a thousandth of the mean: no step changed it by more. Correct it"),
+    )
+    if std < LEAST_STD:
+        std, why = 1.0, "a guess: it was 0 at all of these gains. Correct it"
+    objective = FunctionBelief(mean, shown, shown, slopes, std, why)
     common = float(np.mean([(b.shown / b.std) ** 2 for b in (objective, *margins.values())]))
     return Beliefs(
         _with_noise(objective, common),

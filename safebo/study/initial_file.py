@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from safebo.study import Warp
+from safebo.study.checks import LARGEST
 from safebo.study.initial import (
     CLIP,
     LONGEST,
@@ -18,6 +20,9 @@ from safebo.study.initial import (
     Shown,
     beta_for,
 )
+
+FAR = 0.1
+"""Of the default clip: an objective expected to come so near to it gets one in its own scale."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,10 @@ def _function(wishes: Wishes, name: str, belief: FunctionBelief | None, first: s
                 f"prior_std: {std}  # {belief.why}; the seed's mean is {belief.mean:.4g}, {SEED_STDS:g} of it or less",
             ]
         else:
+            default = Warp().ends[1]
+            if abs(belief.mean) + CLIP * belief.std > FAR * default:
+                clip = _rounded(min(default * belief.std, LARGEST))
+                keys.append(f"warp: {{clip: {clip}}}  # the default, {default:g}, would cut it off")
             keys += [
                 f"prior_mean: {_rounded(belief.mean)}  # the seed's mean",
                 f"prior_std: {std}  # {belief.why}",

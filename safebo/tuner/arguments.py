@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from safebo.errors import InputError, MeasurementError, StudyError
 from safebo.evaluators.gate import checked_measurement
-from safebo.evaluators.numbers import finite_array
+from safebo.evaluators.numbers import finite_array, number_of
 from safebo.files.problems import shown
 from safebo.study import Study
 from safebo.study.axis import value_text
@@ -99,25 +98,36 @@ def checked_readings(study: Study, readings: Mapping[str, float] | None) -> Mapp
     Raises:
         InputError: one is missing or too many, or lies outside its bounds.
     """
-    names, given = [v.name for v in study.context.variables if v.measured], readings or {}
+    names, given = (
+        [v.name for v in study.context.variables if v.measured],
+        {} if readings is None else readings,
+    )
+    if not isinstance(given, Mapping):
+        raise InputError(f"readings are a mapping of variables to numbers, not {shown(given)}")
     if set(given) != set(names):
         wanted = ", ".join(names) or "none"
         raise InputError(
             f"readings of measured context variables are needed for {wanted}, and were given for "
-            f"{', '.join(given) or 'none'}"
+            f"{', '.join(map(str, given)) or 'none'}"
         )
+    numbers = {name: number_of(value) for name, value in given.items()}
     for variable in study.context.variables:
+        if not variable.measured:
+            continue
         low, high = variable.bounds
-        if variable.measured and not low <= given[variable.name] <= high:
+        number = numbers[variable.name]
+        if number is None:
+            raise InputError(f"{variable.name} reads {shown(given[variable.name])}, not a finite number")
+        if not low <= number <= high:
             raise InputError(
-                f"{variable.name} reads {given[variable.name]:g} {variable.unit}".rstrip()
+                f"{variable.name} reads {number:g} {variable.unit}".rstrip()
                 + f", outside the bounds [{low:g}, {high:g}] of the study: nothing can be certified there"
             )
-    return readings if names else None
+    return {n: number for n, number in numbers.items() if number is not None} or None
 
 
-def check_time(study: Study, history: History, time: float | None) -> None:
-    """Check the operating time of a trial, in seconds, where one is given or needed.
+def checked_time(study: Study, history: History, time: float | None) -> float | None:
+    """The operating time of a trial, in seconds, where one is given or needed, as Python's number.
 
     Raises:
         InputError: it is missing, is no time, or lies before that of an earlier trial.
@@ -128,14 +138,16 @@ def check_time(study: Study, history: History, time: float | None) -> None:
                 "the study declares surrogate.time, so that every trial needs the robot's operating time: give "
                 "operating_time=SECONDS, pauses included"
             )
-        return
-    if not math.isfinite(time) or time < 0:
-        raise InputError(f"operating_time must be a number of seconds >= 0, not {time!r}")
+        return None
+    number = number_of(time)
+    if number is None or number < 0:
+        raise InputError(f"operating_time must be a number of seconds >= 0, not {shown(time)}")
     known = [r.operating_time for r in history if r.operating_time is not None]
-    if study.surrogate.time is not None and known and time < max(known):
+    if study.surrogate.time is not None and known and number < max(known):
         raise InputError(
-            f"operating_time {time:g} s lies before that of the last trial, {max(known):g} s: it only goes on"
+            f"operating_time {number:g} s lies before that of the last trial, {max(known):g} s: it only goes on"
         )
+    return number
 
 
 def checked_told(study: Study, trial: Trial, measurement: Measurement | Mapping[str, Any]) -> Measurement:

@@ -71,7 +71,7 @@ class StudyEncoding:
 
     def context(self, name: str, readings: Mapping[str, float] | None = None) -> Float[Tensor, " c"]:
         """A named context in the unit cube, at readings of its measured variables."""
-        if name not in self.contexts:
+        if not isinstance(name, str) or name not in self.contexts:
             raise UnknownNameError("context", name, sorted(self.contexts))
         if not readings:
             return self.contexts[name]

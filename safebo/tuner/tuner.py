@@ -27,11 +27,11 @@ from safebo.study.reading import StudyFile
 from safebo.tuner.arguments import (
     asked_record,
     check_prior,
-    check_time,
     checked_readings,
     checked_records,
     checked_seed,
     checked_study,
+    checked_time,
     checked_told,
     raw_rows,
 )
@@ -162,7 +162,7 @@ class Tuner:
     ) -> tuple[Trial, Proposal]:
         name = self.scheduled_context() if context is None else context
         self.encoding.context(name)
-        check_time(self.study, self.history, operating_time)
+        operating_time = checked_time(self.study, self.history, operating_time)
         with one_thread(), self._state.at(operating_time, checked_readings(self.study, readings)):
             plan = self._planner.plan(name)
             trial = proposed_trial(self._state, self.seed, name, plan)
@@ -198,7 +198,7 @@ class Tuner:
         `operating_time` is that of the robot when the trial began, `readings` what was read then; see `ask`.
         """
         row = self.encoding.space.vector(parameters)
-        check_time(self.study, self.history, operating_time)
+        operating_time = checked_time(self.study, self.history, operating_time)
         with one_thread(), self._state.at(operating_time, checked_readings(self.study, readings)):
             trial = trial_at(self._state, self.seed, context, row, "manual", "chosen by a person")
         told = checked_told(self.study, trial, measurement)
