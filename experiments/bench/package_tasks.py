@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from safebo.errors import InputError
 from safebo.experiments.bench.function_problem import FunctionProblem
 from safebo.experiments.bench.problem import BenchProblem
+from safebo.experiments.tasks.check import checked
 from safebo.experiments.tasks.task import Task
 
 ENTRY_POINTS = "safebo.tasks"
@@ -59,8 +61,8 @@ def problem_of_package(name: str) -> BenchProblem:
         given = point.load()
         return problem_of(given, name)
     except Exception as error:
-        why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        raise InputError(f"task {name}: entry point {words(point)}: {why}; {EXPECTED}") from error
+        why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}; {EXPECTED}"
+        raise InputError(f"task {name}: entry point {words(point)}: {why}") from error
 
 
 def problem_of(given: Any, name: str | None = None) -> BenchProblem:
@@ -71,19 +73,23 @@ def problem_of(given: Any, name: str | None = None) -> BenchProblem:
         name: in results; the task's own when None.
 
     Raises:
-        InputError: it is something else.
+        InputError: it is something else, or the task of seed 0 cannot be what it says.
     """
     if isinstance(given, type):
-        raise InputError(f"it is the class {given.__name__}, not an object")
+        raise InputError(f"it is the class {given.__name__}, not an object; {EXPECTED}")
     first = given if isinstance(given, BenchProblem | Task) else given(0) if callable(given) else given
     if isinstance(first, BenchProblem):
         if name is not None and first.name != name:
             raise InputError(f"it calls itself {first.name!r}: name and entry point must agree")
         return first
     if not isinstance(first, Task):
-        raise InputError(f"it gives a value of type {type(first).__name__}")
-    make: Callable[[int], Task] = given if callable(given) else lambda _seed: first
-    return FunctionProblem(name or first.name, make, first.trials)
+        raise InputError(f"it gives a value of type {type(first).__name__}; {EXPECTED}")
+
+    def make(seed: int) -> Task:
+        return checked(given(seed) if callable(given) else first, seed)
+
+    make(0)
+    return FunctionProblem(name or first.name, lru_cache(maxsize=4)(make), first.trials)
 
 
 def listed(taken: Callable[[str], bool]) -> Iterator[tuple[str, str, bool]]:

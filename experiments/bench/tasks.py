@@ -105,8 +105,11 @@ def _of_file(path: Path) -> BenchProblem:
 
     def found(module: ModuleType) -> BenchProblem:
         try:
-            return package_tasks.problem_of(getattr(module, "task", None))
+            problem = package_tasks.problem_of(getattr(module, "task", None))
         except InputError as error:
-            raise InputError(f"`task`: {error}; {package_tasks.EXPECTED}") from error
+            raise InputError(f"`task`: {error}") from error
+        if own(problem.name):
+            raise InputError(f"`task` is named {problem.name!r}, as a task of safebo's own is: rename it")
+        return problem
 
     return from_file(path, "task", found)

@@ -37,5 +37,5 @@ def from_file(path: Path, kind: str, found: Callable[[ModuleType], T]) -> T:
         return found(module)
     except InputError as error:
         raise InputError(f"{kind} {path}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{kind} {path}: {type(error).__name__}: {error}") from error

@@ -24,6 +24,8 @@ UNCONSTRAINED = -math.inf
 """Threshold of a function that is no constraint."""
 
 _MATERN = {"matern32": 1.5, "matern52": 2.5}
+KERNEL_KINDS = ("rbf", *_MATERN)
+"""Of `KernelSpec.kind`."""
 
 
 @dataclass(frozen=True)

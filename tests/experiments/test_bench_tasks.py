@@ -228,6 +228,22 @@ def test_the_example_of_ones_own_task_runs():
     assert rows[-1].regret < rows[0].regret
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('name="my-task"', 'name="valley"', "rename it"),
+        ("[[0.2, 0.2]]", "[[0.9, 0.9]]", "must be safe"),
+        ("import numpy as np", "import numpy as np\nraise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_task_of_ones_own_that_cannot_be_is_refused_before_a_run(old, new, words, tmp_path):
+    text = (EXAMPLES / "my_task.py").read_text()
+    assert old in text
+    (tmp_path / "wrong.py").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=words):
+        problem_named(str(tmp_path / "wrong.py"))
+
+
 # -- studies as tasks ------------------------------------------------------------------------------------
 
 EVALUATOR = """

@@ -26,6 +26,7 @@ from safebo.experiments.tasks.boundary import (
     OBJECTIVE,
     hill_and_slope,
 )
+from safebo.experiments.tasks.check import checked
 from safebo.experiments.tasks.quadcopter import DISTURBANCE
 from safebo.experiments.tasks.runs import steepest
 from safebo.experiments.tasks.sampled import sample_functions
@@ -281,6 +282,50 @@ def test_violations_and_regret_are_by_the_truth():
 def test_a_task_that_does_not_fit_itself_is_refused(changes):
     with pytest.raises(InputError, match="plain"):
         plain(**changes)
+
+
+def none(x):
+    return np.concatenate([x, np.where(x > 0.5, np.nan, -x)], 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bounds": [[0.0], [1.0]]}, "`bounds` is an array 2 x d"),
+        ({"bounds": np.array([[1.0], [0.0]])}, "each lowest input below its highest"),
+        (
+            {"kernels": (KernelSpec("matern", 1.0),) * 2},
+            "kind 'matern' is not known; choose from rbf, matern32",
+        ),
+        ({"kernels": (KernelSpec("rbf", -1.0),) * 2}, "lengthscale and variance are greater than 0"),
+        ({"prior_means": (0.0, math.nan)}, "`prior_means` are finite"),
+        ({"noise_std": (0.1, -0.1)}, "`noise_std`: all are greater than 0"),
+        ({"beta": (2.0, -2.0)}, "`beta`: all are greater than 0"),
+        ({"thresholds": (math.nan, -0.5)}, "`thresholds` are numbers"),
+        ({"trials": 0}, "`trials` is a whole number from 1; got 0"),
+        ({"noise": Noise((0.1, 0.1), 2.0)}, "`degrees_of_freedom` above 2"),
+        ({"lattice": (11, 11)}, "`lattice` has 1 whole numbers from 2, one per input"),
+        ({"lattice": (10**9,)}, "at most 1,000,000 are allowed"),
+        ({"start": lambda seed: [[0.1]]}, r"`start\(3\)` is an array k x 1"),
+        ({"start": lambda seed: np.zeros((0, 1))}, "of at least one point"),
+        ({"start": lambda seed: np.array([[1.5]])}, "lies outside `bounds`"),
+        ({"start": lambda seed: np.array([[0.9]])}, r"must be safe by the truth; at \[0.9\]"),
+        ({"functions": lambda x: x}, "one column per kernel"),
+        ({"functions": none}, "`functions` are finite all over `bounds`; at"),
+        ({"lattice": None, "known_optimum": 0.2}, "`known_optimum` 0.2 is less than 0.4"),
+    ],
+)
+def test_a_task_that_a_run_cannot_begin_with_is_refused(changes, words):
+    with pytest.raises(InputError, match=f"task plain: .*{words}"):
+        checked(plain(**changes), 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["valley", "island", "camelback", "hartmann6", "gp-2d-tails-0", "safeopt-1d-1"]
+)
+def test_shipped_tasks_hold_to_the_check(name):
+    task = task_named(name)
+    assert checked(task, 0) is task
 
 
 def test_names_that_do_not_exist():
