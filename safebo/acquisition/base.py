@@ -14,6 +14,7 @@ from torch import Tensor
 
 from safebo.acquisition.allowed import AllowedPoints
 from safebo.acquisition.joint import one_point_each
+from safebo.errors import InputError
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds
 from safebo.models.discrimination import Rivals
@@ -225,7 +226,12 @@ class SafeAcquisition(AcquisitionFunction):
         allowed = self.admits(bounds.points, bounds)
         if self.certified_only:
             allowed = allowed & self.ctx.certified(bounds)
-        return torch.where(allowed, self.score(bounds.points, bounds), -torch.inf)
+        scores = torch.where(allowed, self._score(bounds.points, bounds), -torch.inf)
+        if scores.isnan().any():
+            raise InputError(
+                f"{type(self).__name__}.score is NaN at {int(scores.isnan().sum())} of {len(scores)} inputs"
+            )
+        return scores
 
     def starts(self, count: int) -> Float[Tensor, "k 1 d"]:
         """The best points of the pool, for `batch_initial_conditions` of BoTorch's `optimize_acqf`.
@@ -243,10 +249,26 @@ class SafeAcquisition(AcquisitionFunction):
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Score (-inf where not admitted) and slack (+inf for methods that do not certify) at X."""
         bounds = self.ctx.bounds_at(X)
-        score = self.score(X, bounds)
+        score = self._score(X, bounds)
         if admission:
             score = torch.where(self.admits(X, bounds), score, -torch.inf)
         return score, bounds.slack if self.certified_only else torch.full_like(score, torch.inf)
+
+    def _score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
+        """The rule's own `score`, which anyone may have written.
+
+        Raises:
+            InputError: it is anything but one number per input, or NaN for all, which would look like no safe point.
+        """
+        score: object = self.score(X, bounds)
+        wanted = f"{type(self).__name__}.score must give a tensor of one number per input, {len(X)} here; got"
+        if not isinstance(score, Tensor):
+            raise InputError(f"{wanted} {type(score).__name__}")
+        if score.shape != (len(X),):
+            raise InputError(f"{wanted} the shape {tuple(score.shape)}")
+        if len(X) > 1 and score.isnan().all():
+            raise InputError(f"{wanted} NaN for all")
+        return score
 
     def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
         """The score; outside the admitted or certified set a value far below it that rises towards that set.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, get_args
 
 from safebo.errors import StudyError, UnknownNameError
 from safebo.study import Study, TunerSpec
@@ -128,7 +128,7 @@ def register_method(method: Method) -> None:
     Its acquisition is registered with `safebo.acquisition.register`.
 
     Raises:
-        StudyError: a method has that name.
+        StudyError: a method has that name, or its `safety` is none.
 
     Example:
         >>> register_method(Method("widest_first", "widest interval among certified points", "undirected"))
@@ -138,6 +138,10 @@ def register_method(method: Method) -> None:
     name = method.name
     if canonical(name) != name or name in METHODS:
         raise StudyError(f"method {name!r}: the name is taken, or has a hyphen")
+    if method.safety not in get_args(Safety):
+        raise StudyError(
+            f"method {name!r}: safety {method.safety!r} is not one of {', '.join(get_args(Safety))}"
+        )
     METHODS[name] = method
 
 

@@ -11,7 +11,7 @@ from botorch.optim import optimize_acqf
 
 from safebo.acquisition import METHODS, AcquisitionContext, SafeAcquisition, acquisition_class, register
 from safebo.acquisition.base import UNCERTIFIED_PENALTY
-from safebo.errors import StudyError, UnknownNameError
+from safebo.errors import InputError, StudyError, UnknownNameError
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.function_model import FunctionModel
 from safebo.models.surrogate import Surrogate
@@ -20,6 +20,7 @@ from safebo.optim.gradient import refine
 from safebo.safety.safe_set import SEARCH_RESERVE
 from safebo.safety.sets import hallucinated_expanders, maximizers
 from safebo.study import SearchSpec
+from safebo.study.methods import Method, register_method
 
 NAMES = ["safe_ucb", "safeopt", "gp_ucb", "random", "random_safe", "widest_outside", "best_lower_bound"]
 
@@ -166,6 +167,42 @@ def test_names_are_taken_once_and_unknown_ones_list_the_known() -> None:
     for method in METHODS.values():
         for name in (method.local, method.exploration):
             assert name is None or issubclass(acquisition_class(name), SafeAcquisition)
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (lambda upper: upper, r"one number per input, 81 here; got the shape \(81, 3\)"),
+        (lambda upper: upper[:3, 0], r"got the shape \(3,\)"),
+        (lambda upper: upper[:, 0].numpy(), "got ndarray"),
+        (lambda upper: None, "got NoneType"),
+        (lambda upper: upper[:, 0] * torch.nan, "NaN"),
+    ],
+)
+def test_what_a_rule_of_ones_own_may_not_score_is_said(score, words) -> None:
+    class Own(SafeAcquisition):
+        def score(self, X, bounds):
+            return score(bounds.certain.upper)
+
+    s, grid = acquisition_context(), unit_grid(2, 9)
+    for look in (lambda: Own(s).evaluate(grid), lambda: search_grid(Own(on_grid(s, grid)))):
+        with pytest.raises(InputError, match=f"Own.score .*{words}"):
+            look()
+
+
+def test_a_rule_that_knows_no_score_of_some_certified_points_of_a_grid_is_refused() -> None:
+    class Own(SafeAcquisition):
+        def score(self, X, bounds):
+            upper = bounds.certain.upper[:, 0]
+            return torch.where(upper == upper[bounds.slack >= 0].max(), torch.nan, upper)
+
+    with pytest.raises(InputError, match=r"Own.score is NaN at 1 of 81 inputs"):
+        search_grid(Own(on_grid(acquisition_context(), unit_grid(2, 9))))
+
+
+def test_a_method_promises_what_there_is_to_promise() -> None:
+    with pytest.raises(StudyError, match="safety 'sure' is not one of certified, watched, baseline"):
+        register_method(Method("surely", "for a test", "safe_ucb", safety="sure"))
 
 
 def test_optimism_moves_the_upper_bound_and_no_certificate() -> None:
