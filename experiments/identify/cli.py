@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safebo.errors import InputError, SafeboError
+from safebo.files.writing import check_place, write_whole
 from safebo.text.command import keep_details_in, say
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ def identify(
         return
     from safebo.experiments.identify.trials import read_trials
     from safebo.experiments.replay.runs import NoWalksError
-    from safebo.robots.identification.gap_file import gap_text
+    from safebo.robots.identification.gap_file import INTERVAL, gap_text
 
+    if out is not None:
+        check_place(out, INTERVAL, "--out")
     try:
         read = read_trials(folders, trial or [])
     except NoWalksError as error:
@@ -98,7 +101,7 @@ def identify(
         raise SafeboError(f"the robot's gap is not among the parameters that are looked for{unwritten}")
     if out is not None:
         try:
-            out.write_text(gap_text(found, robot.name, [log.name for log in read.walks]), encoding="utf-8")
+            write_whole(out, gap_text(found, robot.name, [log.name for log in read.walks]))
         except OSError as error:
             raise InputError(f"--out {out}: {error.strerror or error}") from error
         say(f"Written: {out}; its `disturbance` goes under evaluator.options of a study")
@@ -155,6 +158,8 @@ def _suggest_by_ensemble(folder: Path, out: Path | None) -> None:
     from safebo.experiments.identify.ensemble import suggest_by_ensemble, told_lines, write_gains
     from safebo.files.reading import usable_path
 
+    if out is not None:
+        check_place(out, "\ngains:", "--out")
     found = suggest_by_ensemble(usable_path(folder))
     for line in told_lines(found):
         say(line)

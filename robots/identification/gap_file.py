@@ -11,6 +11,8 @@ import yaml
 from safebo.robots.identification.fit import Fit
 from safebo.robots.identification.replay import GROUPS
 
+INTERVAL = "90 % interval"
+"""Of the heading over the estimates, by which a file of this kind is known."""
 NORMAL_90 = 1.645
 """Standard errors to either side of a 90 % interval."""
 STRONG = 0.7
@@ -40,7 +42,7 @@ def told(found: Fit) -> list[str]:
     ]
     if found.outside:
         return [*left_over, f"THE GAP IS NOT AMONG THESE PARAMETERS: {found.outside}. No estimate is given."]
-    lines = [f"{'parameter':22s} {'estimate':>9s}  90 % interval"]
+    lines = [f"{'parameter':22s} {'estimate':>9s}  {INTERVAL}"]
     for i, parameter in enumerate(found.family.parameters):
         value, half = found.values[i], NORMAL_90 * found.errors[i]
         low, high = max(parameter.lower, value - half), min(parameter.upper, value + half)

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
+from safebo.files.writing import check_place
 from safebo.robots.controllers.commands import or_refuse, refuse
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, gait_named
-from safebo.robots.quadruped.gait_table import GaitTable
+from safebo.robots.quadruped.gait_table import FORMAT, GaitTable
 from safebo.robots.simulation.gait_choice import RISK, gait_table
 from safebo.robots.simulation.gait_trials import ChangePlan, TriedChange, batches, hopeless, tried_changes
 from safebo.text.command import say
@@ -54,8 +55,7 @@ def gait_changes(
     )
     if not 0.0 < risk < 1.0:
         refuse(f"--risk must be between 0 and 1, got {risk:g}")
-    if not to.parent.is_dir():
-        refuse(f"--to {to}: there is no folder {to.parent}")
+    or_refuse(lambda: check_place(to, FORMAT, "--to"))
     names = tuple(dict.fromkeys(gait or NAMES))
     or_refuse(lambda: [gait_named(name) for name in names])
     speeds = tuple(sorted(set(speed))) if speed else ChangePlan.speeds

@@ -7,6 +7,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from safebo.errors import InputError, OtherFileError
+
+_BEGINNING = 4096  # bytes of a file in which its mark is looked for
+
 
 def draft_of(path: Path) -> Path:
     """Where a file is being written. Where a writer was killed it stays, and the next one takes it."""
@@ -38,6 +42,33 @@ def write_whole(path: Path, content: bytes | str) -> None:
         raise
     finally:
         os.close(descriptor)
+
+
+def check_place(path: Path, mark: str, option: str) -> None:
+    """Whether a file may be written in the end: asked before what goes into it is computed.
+
+    Args:
+        path: of the file.
+        mark: text near the beginning of every file that this command writes; another file is left as it is.
+        option: that named the path.
+
+    Raises:
+        InputError: no file can be there.
+        OtherFileError: there is one that the command did not write.
+    """
+    if path.is_dir():
+        raise InputError(f"{option} {path}: is a folder, not a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{option} {path}: {path.parent} cannot be written to")
+    beginning = b""
+    with contextlib.suppress(FileNotFoundError, PermissionError), path.open("rb") as file:
+        beginning = file.read(_BEGINNING)
+    if path.exists() and mark.encode() not in beginning:
+        raise OtherFileError(
+            f"{option} {path}: is there already, and this command did not write it; move it or choose another {option}"
+        )
 
 
 def remove_draft(path: Path) -> None:

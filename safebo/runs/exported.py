@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safebo.errors import InputError, OtherFileError
+from safebo.errors import InputError
 from safebo.evaluators.outcome import negative_margins
-from safebo.files.writing import write_whole
+from safebo.files.writing import check_place, write_whole
 from safebo.runs.best_gains import BestGains
 from safebo.runs.recommend import recommend
 from safebo.runs.recommendation import versions
@@ -22,8 +21,6 @@ from safebo.types import Bounds
 
 WRITTEN_BY = "safebo export"
 """Stands at the beginning of every file that is written here, so that no other one is written over."""
-
-_BEGINNING = 200  # characters of a file in which it is looked for
 
 Gain = float | int | str
 
@@ -152,17 +149,10 @@ def write_export(path: Path, text: str) -> None:
     """Write an export whole or not at all.
 
     Raises:
-        OtherFileError: there is a file that no export wrote.
+        InputError: no file can be there, or there is one that no export wrote.
         OSError: it cannot be written.
     """
-    if path.exists():
-        beginning = ""
-        with contextlib.suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8") as file:
-            beginning = file.read(_BEGINNING)
-        if WRITTEN_BY not in beginning:
-            raise OtherFileError(
-                f"{path}: is there already, and `{WRITTEN_BY}` did not write it; move it or choose another --out"
-            )
+    check_place(path, WRITTEN_BY, "--out")
     write_whole(path, text)
 
 

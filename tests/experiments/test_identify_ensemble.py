@@ -203,6 +203,17 @@ def test_options_that_do_not_go_together_and_runs_without_a_plant_are_said(folde
     assert "takes one run, all its trials" in str(both.exception)
 
 
+@pytest.mark.parametrize("suggest", [[], ["--suggest", "--ensemble"]])
+def test_a_file_that_identify_did_not_write_is_refused_before_anything_is_computed(
+    folder: Path, tmp_path: Path, suggest: list[str]
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text("name: mine\nevaluator: {name: legged, options: {gains: {}}}\n")
+    asked = RUN.invoke(app, [str(folder), *suggest, "--out", str(study)])
+    assert "is there already, and this command did not write it" in str(asked.exception)
+    assert study.read_text().startswith("name: mine")
+
+
 def test_without_a_plant_identify_says_what_to_use(tmp_path: Path) -> None:
     program = {"name": "subprocess", "options": {"command": ["./swing"]}}
     folder = make_run(tmp_path, tried_states()[:1], program)

@@ -84,6 +84,15 @@ def test_an_opengl_that_is_not_there_hinders_only_the_video(choice, tmp_path):
     assert f"No video: no OpenGL was found to draw with (MUJOCO_GL={choice})" in out.stderr
 
 
+@pytest.mark.parametrize(("place", "words"), [("", "is a folder"), ("study.yaml", "is there already")])
+def test_a_gait_table_is_written_over_nobodys_file_and_says_so_before_it_walks(tmp_path, place, words):
+    (tmp_path / "study.yaml").write_text("name: mine\n")
+    done = RUN.invoke(app, ["gait-changes", "go1", "--to", str(tmp_path / place)])
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.split())
+    assert (tmp_path / "study.yaml").read_text() == "name: mine\n"
+
+
 def test_a_video_that_cannot_be_written_is_one_message(tmp_path):
     (tmp_path / "file").write_text("")
     out = RUN.invoke(app, ["walk", "go1", "--seconds", "0.2", "--video", str(tmp_path / "file" / "walk.mp4")])

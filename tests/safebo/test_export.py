@@ -245,7 +245,7 @@ def test_a_file_that_is_somebody_elses_is_left_alone(tmp_path):
     [
         (["--trial", "1", "--context", "trot"], "leave one of them out"),
         (["--node", "x"], "belongs to --format ros2"),
-        (["--trial", "1", "--out", "/nowhere/x.yaml"], "cannot be written"),
+        (["--trial", "1", "--out", "/nowhere/x.yaml"], "there is no folder"),
         (["--trial", "1", "--format", "ros2", "--node", "9"], "must be a ROS 2 node's name"),
     ],
 )

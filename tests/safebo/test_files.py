@@ -15,11 +15,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safebo.errors import FileError
+from safebo.errors import FileError, InputError, OtherFileError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.files.problems import problem_lines, shown
 from safebo.files.reading import MAX_BYTES, parse, read_file, read_text, usable_path
-from safebo.files.writing import draft_of, remove_draft, write_whole
+from safebo.files.writing import check_place, draft_of, remove_draft, write_whole
 from safebo.study.reading import load_study
 
 SCALARS = st.one_of(
@@ -219,3 +219,20 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         write_whole(file, "new")
     assert (file.read_text(), other.read_text()) == ("old", "of somebody else")
     assert sorted(os.listdir(tmp_path)) == ["file", "other"]
+
+
+def test_where_a_result_is_to_be_written_is_looked_at_before_it_is_computed(tmp_path: Path) -> None:
+    file = tmp_path / "gap.yaml"
+    check_place(file, "a mark", "--out")
+    assert not file.exists()
+    file.write_text("# a mark\n")
+    check_place(file, "a mark", "--out")
+    file.write_text("name: a study\n")
+    with pytest.raises(
+        OtherFileError, match=r"--out .*gap\.yaml: is there already, and this command did not write"
+    ):
+        check_place(file, "a mark", "--out")
+    with pytest.raises(InputError, match=r"--to .*: is a folder, not a file"):
+        check_place(tmp_path, "a mark", "--to")
+    with pytest.raises(InputError, match=r"there is no folder .*nowhere"):
+        check_place(tmp_path / "nowhere" / "x", "a mark", "--out")
