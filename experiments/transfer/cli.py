@@ -205,6 +205,7 @@ def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: i
     for given in simulation.study.seeds:
         name = given.context
         if folder.tuned(name).exists():
+            folder.tuned_gains(simulation.study, name)
             before = read_file(folder.tuned(name)).get("searched", count)
             if before != count:
                 say(f"{folder.tuned(name)} is what {before} gains showed; remove it to try {count}")
@@ -216,6 +217,13 @@ def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: i
         if found is not None and gains != dict(start):
             enter_trial(folder.simulated, gains, name, found[1])
         heading = f"# The best gains that were found in simulation, safe in every drawn robot there (context {name})."
+        if found is None:
+            say(
+                f"context {name}: no gains were safe in every drawn robot; those that the search began with are kept"
+            )
+            heading = (
+                f"# Where the search began: it found no gains that are safe in every drawn robot ({name})."
+            )
         folder.write(
             folder.tuned(name),
             heading + "\n" + yaml.safe_dump({"gains": gains, "searched": count}, sort_keys=False),
@@ -226,14 +234,13 @@ def _walk_between(simulation: StudyFile, folder: TransferFolder, number: int) ->
     """Tell the simulated run of gains between every seed and the tuned ones; what it knows already is not walked."""
     from safebo.experiments.evidence.truth import truth
     from safebo.experiments.transfer.between import between
-    from safebo.files.reading import read_file
     from safebo.runs.manual import enter_trial
     from safebo.storage.journal import Journal
 
     with Journal.open(folder.simulated, read_only=True) as journal:
         known = [(r.trial.context_name, dict(r.trial.parameters)) for r in journal.records(states=False)]
     for seed in simulation.study.seeds:
-        name, tuned = seed.context, read_file(folder.tuned(seed.context))["gains"]
+        name, tuned = seed.context, folder.tuned_gains(simulation.study, seed.context)
         left = [g for g in between(simulation.study, seed.parameters, tuned) if (name, g) not in known]
         if left:
             say(f"context {name}: {len(left)} gains between the seed and the tuned ones are simulated")
@@ -247,10 +254,10 @@ def _write_robot(
     """Write the robot's study and say what came of the simulation."""
     from safebo.experiments.transfer import studies
     from safebo.experiments.transfer.figures import in_drawn_robots, smallest_at_seeds
-    from safebo.files.reading import read_file, read_text
+    from safebo.files.reading import read_text
 
     study = simulation.study
-    tuned = {s.context: read_file(folder.tuned(s.context))["gains"] for s in study.seeds}
+    tuned = {s.context: folder.tuned_gains(study, s.context) for s in study.seeds}
     rows = in_drawn_robots(study, tuned, number)
     at_seeds = smallest_at_seeds(study, [seed for seed, _ in rows], studies.QUANTILE)
     heading = [

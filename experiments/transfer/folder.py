@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 
-from safebo.errors import FileError, InputError
+from safebo.errors import FileError, InputError, ParameterError
 from safebo.files.reading import read_file, usable_path
 from safebo.files.writing import write_whole
+from safebo.study import Study
+from safebo.study.space import Space
 from safebo.text.file_names import file_name
 
 RECORD = "transfer.yaml"
@@ -46,6 +48,25 @@ class TransferFolder:
     def tuned(self, context: str) -> Path:
         """The best gains of a context that were found in simulation."""
         return self.path / f"tuned-{file_name(context)}.yaml"
+
+    def tuned_gains(self, study: Study, context: str) -> dict[str, Any]:
+        """What that file holds.
+
+        Raises:
+            InputError: it was changed to something else than gains of the study.
+        """
+        found = read_file(self.tuned(context))
+        gains = found.get("gains") if isinstance(found, Mapping) else None
+        again = "remove the file, and the search is made again"
+        if not isinstance(gains, Mapping):
+            raise InputError(
+                f"{self.tuned(context)}: a mapping `gains` of the parameters' values is missing; {again}"
+            )
+        try:
+            Space.of_parameters(study).vector(gains)
+        except ParameterError as error:
+            raise InputError(f"{self.tuned(context)}: gains: {error}; {again}") from error
+        return dict(gains)
 
     @property
     def robot(self) -> Path:

@@ -161,6 +161,28 @@ def test_a_folder_goes_on_with_what_it_was_begun_with_alone(tmp_path: Path) -> N
     assert not (tmp_path / "other" / RECORD).exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "a mapping `gains` of the parameters' values is missing"),
+        ("searched: 2", "a mapping `gains` of"),
+        ("gains: {joint.hip.kp: 80}", "missing joint.hip.kd"),
+        ("gains: {kneed: 1}", "unknown kneed"),
+        ("gains: [", ""),
+    ],
+)
+def test_tuned_gains_that_were_changed_by_hand_are_told_with_their_file(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    folder, study = TransferFolder(tmp_path), load_study("go1-trot").study
+    gains = dict(study.seeds[0].parameters)
+    folder.tuned("trot").write_text(yaml.safe_dump({"gains": gains}))
+    assert folder.tuned_gains(study, "trot") == gains
+    folder.tuned("trot").write_text(text)
+    with pytest.raises(InputError, match=rf"(?s)tuned-trot\.yaml.*{words}"):
+        folder.tuned_gains(study, "trot")
+
+
 @pytest.fixture(scope="module")
 def robot_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study and its run of one recorded trial."""
