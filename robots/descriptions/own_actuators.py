@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from safebo.robots.descriptions.layout import Layout
-from safebo.robots.descriptions.reading import CompiledFile
+from safebo.robots.descriptions.reading import CompiledFile, few
 from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.descriptions.unitree import GO1
 from safebo.types import FloatArray
@@ -61,6 +61,11 @@ def joint_figures(
             shown = "/".join(f"{value:g}" for value in dict.fromkeys(rounded[:3]))
             count = "" if missing.all() else f" ({int(missing.sum())} of 12 joints)"
             assumed.append(f"{words.get(key, f'joint {key}')} {shown} {unit}{count}")
+    idle = [name for name, joint in zip(names, joints, strict=True) if not _motors(model, joint)]
+    if model.nu and idle:
+        notes.append(
+            f"no motor of the file drives {few(idle)}: taken as driven, for every joint of a leg is here"
+        )
     if np.any(model.jnt_stiffness[joints]):
         notes.append("left out: springs of joints")
     if assumed:
@@ -74,9 +79,7 @@ def _torque_limit(model: Any, joint: int) -> float:
     The least of what the joint and its motors say, as a simulation of the file obeys both.
     """
     motors = 0.0
-    for i in range(model.nu):
-        if int(model.actuator_trnid[i, 0]) != joint:
-            continue
+    for i in _motors(model, joint):
         gear = abs(float(model.actuator_gear[i, 0]))
         if model.actuator_forcelimited[i]:
             motors = max(motors, gear * _both_ways(model.actuator_forcerange[i]))
@@ -85,6 +88,13 @@ def _torque_limit(model: Any, joint: int) -> float:
             motors = max(motors, gear * gain * _both_ways(model.actuator_ctrlrange[i]))
     own = _both_ways(model.jnt_actfrcrange[joint]) if model.jnt_actfrclimited[joint] else 0.0
     return min((limit for limit in (own, motors) if limit > 0.0), default=0.0)
+
+
+def _motors(model: Any, joint: int) -> list[int]:
+    """Actuators that act on a joint; one of gear 0 does not. Those of tendons and sites were taken out."""
+    return [
+        i for i in range(model.nu) if int(model.actuator_trnid[i, 0]) == joint and model.actuator_gear[i, 0]
+    ]
 
 
 def _both_ways(given: FloatArray) -> float:

@@ -393,6 +393,16 @@ def test_the_least_of_what_joint_and_motor_say_is_the_torque_limit_both_ways(
     assert read_own_robot(written(tmp_path, text)).skeleton.torque.tolist() == pytest.approx([limit] * 12)
 
 
+@pytest.mark.parametrize("left", ["", '<motor joint="RR_joint2" gear="0" ctrlrange="-5 5"/>'])
+def test_a_joint_that_no_motor_drives_beside_others_that_have_one_is_said(left, tmp_path):
+    motors, one = Make().motors("motor", 'ctrlrange="-5 5"'), '<motor joint="RR_joint2" ctrlrange="-5 5"/>'
+    assert one in motors
+    own = own_robot(written(tmp_path, Make(tail=motors.replace(one, left)).text()))
+    assert any("no motor of the file drives RR_joint2: taken as driven" in note for note in own.model.notes)
+    whole = own_robot(written(tmp_path, Make(tail=motors).text()))
+    assert not any("no motor" in note for note in whole.model.notes)
+
+
 def test_a_processed_xacro_that_only_names_its_namespace_is_a_urdf(tmp_path):
     text = urdf().replace('<robot name="made">', '<robot name="made" xmlns:xacro="http://ros.org/xacro">')
     is_the_made_robot(load_robot(written(tmp_path, text, "robot.urdf")))
