@@ -98,7 +98,8 @@ def _points(task: Task) -> FloatArray:
     rng = np.random.default_rng(0)
     if task.lattice is not None:
         return task.grid[rng.permutation(len(task.grid))[:PROBES]]
-    return np.asarray(rng.uniform(*task.bounds, (PROBES, task.dimension)))
+    low, high = task.bounds
+    return np.asarray(low + (high - low) * rng.random((PROBES, task.dimension)))
 
 
 def _all_positive(values: tuple[float, ...]) -> bool:

@@ -294,7 +294,7 @@ def none(x):
         ({"bounds": [[0.0], [1.0]]}, "`bounds` is an array 2 x d"),
         ({"bounds": np.array([[1.0], [0.0]])}, "each lowest input below its highest"),
         (
-            {"kernels": (KernelSpec("matern", 1.0),) * 2},
+            {"kernels": (KernelSpec("matern", 1.0),) * 2},  # type: ignore[arg-type]
             "kind 'matern' is not known; choose from rbf, matern32",
         ),
         ({"kernels": (KernelSpec("rbf", -1.0),) * 2}, "lengthscale and variance are greater than 0"),

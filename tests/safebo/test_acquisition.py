@@ -202,7 +202,7 @@ def test_a_rule_that_knows_no_score_of_some_certified_points_of_a_grid_is_refuse
 
 def test_a_method_promises_what_there_is_to_promise() -> None:
     with pytest.raises(StudyError, match="safety 'sure' is not one of certified, watched, baseline"):
-        register_method(Method("surely", "for a test", "safe_ucb", safety="sure"))
+        register_method(Method("surely", "for a test", "safe_ucb", safety="sure"))  # type: ignore[arg-type]
 
 
 def test_optimism_moves_the_upper_bound_and_no_certificate() -> None:
