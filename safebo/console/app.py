@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from safebo.console.access import RefusedError
 from safebo.console.console import Console
-from safebo.console.routes import answers, downloads, drawings, events, pages, robot, sessions
+from safebo.console.routes import answers, downloads, drawings, pages, robot, sessions, state
 from safebo.console.routes.common import html
 from safebo.errors import SafeboError
 
@@ -38,7 +38,7 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.console, app.state.cookie = console, cookie
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
-    for topic in (pages, drawings, events, downloads, sessions, answers, robot):
+    for topic in (pages, drawings, state, downloads, sessions, answers, robot):
         app.include_router(topic.router)
 
     @app.exception_handler(SafeboError)

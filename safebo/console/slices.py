@@ -38,24 +38,38 @@ class SliceDrawer:
         self._pool: ProcessPoolExecutor | None = None
         self._key: object = None
         self._drawn: Future[Drawn] | None = None
+        self._deaths = 0
 
-    def draw(self, seen: Snapshot) -> Drawn:
-        """The slices after all that was told.
+    def draw(self, seen: Snapshot, begun: bool = False) -> Drawn | None:
+        """The slices after all that was told; None while they are being drawn: nothing waits here.
+
+        Args:
+            seen: what was told.
+            begun: whether it was asked before, and what was drawn since will do though more was told meanwhile.
 
         Raises:
             SafeboError: the model cannot be restored, or the process that draws dies.
         """
         key = (seen.run.run, sum(record.measurement is not None for record in seen.records))
-        for _ in range(2):  # it may have died while it had nothing to do
-            try:
-                return self._drawing(key).result()
-            except BrokenProcessPool:
-                self.close()
-        raise SafeboError("the process that draws the slices dies: is there enough memory for it?")
+        try:
+            drawing = self._drawing(key, begun)
+            drawn = drawing.result() if drawing.done() else None
+        except BrokenProcessPool:  # it may have died while it had nothing to do
+            self.close()
+            self._deaths += 1
+            if self._deaths < 2:
+                return self.draw(seen)
+            self._deaths = 0
+            raise SafeboError(
+                "the process that draws the slices dies: is there enough memory for it?"
+            ) from None
+        self._deaths = 0 if drawn else self._deaths
+        return drawn
 
-    def _drawing(self, key: object) -> Future[Drawn]:
+    def _drawing(self, key: object, begun: bool) -> Future[Drawn]:
         with self._lock:
-            if self._drawn is None or key != self._key:
+            old = self._drawn is not None and self._drawn.done() and key != self._key and not begun
+            if self._drawn is None or old:
                 if self._pool is None:
                     self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (os.getpid(),))
                 self._key, self._drawn = key, self._pool.submit(drawn_from, self._folder)

@@ -191,7 +191,7 @@ def test_no_websocket_is_spoken(owner: Browser) -> None:
     for headers in ({}, {"origin": "http://evil.example"}, {"origin": ORIGIN}):
         with (
             pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)),
-            owner.websocket_connect("/runs/monday/events", headers=headers),
+            owner.websocket_connect("/runs/monday/state", headers=headers),
         ):
             pass
 
@@ -226,7 +226,7 @@ def test_a_network_address_shows_nothing_without_a_link(made: Path) -> None:
             "/",
             "/runs/monday",
             "/runs/monday/part/now",
-            "/runs/monday/events",
+            "/runs/monday/state",
             "/runs/monday/export.csv",
         ):
             assert browser.get(path).status_code == 401

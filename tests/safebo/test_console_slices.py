@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pytest
 from closed_form_runs import STUDY
 from new_journal import new_journal
 
-from safebo.console.reading import RunReader
-from safebo.console.slices import SliceDrawer, drawn_from
+from safebo.console.reading import RunReader, Snapshot
+from safebo.console.slices import Drawn, SliceDrawer, drawn_from
 from safebo.errors import SafeboError
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
@@ -36,11 +37,19 @@ def drawer(folder: Path) -> Iterator[SliceDrawer]:
     made.close()
 
 
+def drawn(drawer: SliceDrawer, seen: Snapshot) -> Drawn:
+    """What a page gets that asks until it is there."""
+    while (found := drawer.draw(seen)) is None:
+        time.sleep(0.02)
+    return found
+
+
 def test_slices_are_the_tuners_bounds(folder: Path, drawer: SliceDrawer) -> None:
     seen = RunReader("run", folder).snapshot()
     from safebo.tuner import Tuner  # not in the processes that import this module
 
-    note, slices = drawer.draw(seen)
+    assert drawer.draw(seen) is None  # no request waits for a drawing
+    note, slices = drawn(drawer, seen)
     assert note.endswith("after 4 trials.")
     with Journal.open(folder, read_only=True) as journal:
         study, records = journal.run.study, journal.records()
@@ -56,6 +65,10 @@ def test_slices_are_the_tuners_bounds(folder: Path, drawer: SliceDrawer) -> None
         np.testing.assert_allclose(lower.y, tuner.bounds(points, "default")[:, -1, 0], rtol=1e-9, atol=1e-9)
         assert charts[-1].limit == 0.0
     assert drawer.draw(seen) == (note, slices)
+    drawer._key = "fewer trials"
+    assert drawer.draw(seen, begun=True) == (note, slices)  # whoever asked before gets what was drawn since
+    assert drawer.draw(seen) is None
+    assert drawn(drawer, seen) == (note, slices)
 
 
 def test_that_the_drawing_process_died_is_said(
@@ -64,7 +77,7 @@ def test_that_the_drawing_process_died_is_said(
     monkeypatch.setattr("safebo.console.slices.drawn_from", die)
     seen = RunReader("run", folder).snapshot()
     with pytest.raises(SafeboError, match="dies: is there enough memory"):
-        drawer.draw(seen)
+        drawn(drawer, seen)
     assert drawer._pool is None
 
 

@@ -17,13 +17,15 @@ router = APIRouter()
 
 
 @router.get("/runs/{name}/slices")
-def slices(request: Request, name: str) -> Response:
-    """Slices of the surrogate, or that they are being drawn."""
+def slices(request: Request, name: str, begun: bool = False) -> Response:
+    """Slices of the surrogate; while they are being drawn 202, and a page asks again with `begun`."""
     console, reader = console_of(request), reader_of(request, name)
     with console.lock:
         drawer = console.slices.setdefault(name, SliceDrawer(reader.folder))
-    note, drawn = drawer.draw(reader.snapshot())
-    return html("part_slices.html", note=note, slices=drawn)
+    drawn = drawer.draw(reader.snapshot(), begun)
+    if drawn is None:
+        return Response(status_code=202)
+    return html("part_slices.html", note=drawn[0], slices=drawn[1])
 
 
 @router.get("/runs/{name}/replay")

@@ -1,10 +1,12 @@
-// One run's page: follows the server's events, sends answers and stops. All text is set as text; parts are the server's.
+// One run's page: asks how things are, sends answers and stops. All text is set as text; parts are the server's.
 "use strict";
 
-const LOST_MS = 600; // without an event; the server sends five a second, and a busy browser adds to it
+const TICK_MS = 200; // between two questions how things are
+const LEAST_MS = 20; // of it, after an answer that took as long
+const ANSWER_MS = 3000; // for an answer; one that hangs is asked for again
+const LOST_MS = 600; // without an answer; a busy browser adds to it
 const ALIVE_MS = 1000;
 const REFRESH_MS = 1000;
-const FREE_MS = 300; // for a stop's answer, before this page gives up its own connection for it
 const STOP_MS = 1500; // for a stop's answer, before the page says that there is none
 const SLICES_MS = 1500;
 const SEEN = 300; // samples of a strip chart: a minute
@@ -70,8 +72,6 @@ async function stop() {
   stopState = "asked";
   latchSeen = false;
   showStop();
-  // A browser has six connections to a console, and pages that listen may hold them all: a stop would wait for ever.
-  const freed = setTimeout(hush, FREE_MS);
   const late = setTimeout(() => {
     stopState = "refused";
     say("The stop is NOT confirmed yet. Use the robot's remote or switch NOW.", true);
@@ -86,9 +86,7 @@ async function stop() {
     say(error instanceof TypeError
       ? "STOP was NOT sent: the console does not answer. Use the robot's remote or switch NOW." : error.message, true);
   }
-  clearTimeout(freed);
   clearTimeout(late);
-  listen();
   showStop();
 }
 
@@ -429,7 +427,11 @@ async function slices(button) {
   const place = id("slices-here");
   place.textContent = "The model is being restored; after a new trial this takes a moment.";
   try {
-    const answer = await fetch(`/runs/${run}/slices`);
+    let answer = await fetch(`/runs/${run}/slices`);
+    while (answer.status === 202) { // being drawn
+      await pause(TICK_MS);
+      answer = await fetch(`/runs/${run}/slices?begun=true`);
+    }
     const text = await answer.text();
     if (answer.ok) place.innerHTML = text;
     else place.textContent = text;
@@ -450,27 +452,30 @@ function setLost(now) {
   enable();
 }
 
-let source = null;
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-function listen() {
-  if (source || document.hidden) return;
-  source = new EventSource(`/runs/${run}/events`);
-  source.onmessage = (event) => {
-    heard = performance.now();
-    setLost(false);
-    show(JSON.parse(event.data));
-  };
-  source.onerror = () => setLost(true);
-}
-
-function hush() {
-  if (source) source.close();
-  source = null;
+// Asked again and again: a browser has six connections to a console, and pages that held one would leave none to a stop.
+async function listen() {
+  for (;;) {
+    const asked = performance.now();
+    try {
+      const answer = await fetch(`/runs/${run}/state`, { signal: AbortSignal.timeout(ANSWER_MS) });
+      if (answer.ok) {
+        const told = await answer.json();
+        heard = performance.now();
+        setLost(false);
+        show(told);
+      }
+    } catch (error) {
+      if (error instanceof TypeError) setLost(true); // nobody there
+      else if (error.name !== "TimeoutError") console.error(error);
+    }
+    await pause(Math.max(LEAST_MS, TICK_MS - (performance.now() - asked)));
+    while (document.hidden) await pause(TICK_MS);
+  }
 }
 
 listen();
-// A page that nobody sees leaves its connection to those that are seen.
-document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
 setInterval(() => {
   if (performance.now() - heard > LOST_MS) setLost(true);
   enable();
