@@ -39,7 +39,7 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=LOW:HIGH[:log]",
-        help="A gain and its bounds; also :integer, or NAME=a|b. Several times.",
+        help="A gain and its bounds; also :linear, :integer, or NAME=a|b. Several times.",
     ),
 ]
 SeedValues = Annotated[
@@ -86,11 +86,12 @@ def init(
 
     The seed is measured a few times, then every gain is changed by at most 2 % of its range, once, until a margin has
     halved. Noise, scales and lengthscales are concluded from that, and each stands in the study file with where it came
-    from. The measurements are the first trials of a run, which `safebo tune` goes on with.
+    from. The measurements are the first trials of a run, which `safebo tune` goes on with. Bounds above 0 that lie ten
+    times apart or more are taken on a logarithmic scale, unless they end with `:linear`.
 
     What is missing is asked for at a terminal. To try:
 
-        safebo init hop.yaml --evaluator my_robot:hop --parameter kp=10:200:log --parameter kd=0.1:5
+        safebo init hop.yaml --evaluator my_robot:hop --parameter kp=10:200 --parameter kd=1:5
         --seed kp=40 --seed kd=1 --objective height --margin torque --margin tilt --change torque=5
 
         safebo check hop.yaml
@@ -236,7 +237,7 @@ def _parameter(text: str) -> dict[str, Any]:
         raise InputError(
             f"--parameter {text}: expected NAME=LOW:HIGH, with :log or :integer after it if need be"
         )
-    kinds = {"log": {"scale": "log"}, "integer": {"type": "integer"}, "linear": {}}
+    kinds = {"log": {"scale": "log"}, "integer": {"type": "integer"}, "linear": {"scale": "linear"}}
     more = {key: value for word in words for key, value in kinds[word].items()}
     return {"name": name.strip(), "bounds": bounds, **more}
 

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from safebo.storage.run_lock import run_lock
 from safebo.study import Study
 from safebo.study.checks import LARGEST, SMALLEST
 from safebo.study.evaluator_checks import with_defaults
-from safebo.study.initial import REPEATS, Shown, beliefs, step_length, stepped
+from safebo.study.initial import REPEATS, Shown, beliefs, step_length, stepped, with_scale
 from safebo.study.initial_file import Wishes, study_text
 from safebo.study.reading import StudyFile, parse_study
 from safebo.study.space import Space
@@ -67,6 +67,7 @@ def begin_study(
         RunStoppedError: a trial of the seed had no whole measurement; nothing was written.
     """
     path, folder = usable_path(path), usable_path(folder)
+    wishes = replace(wishes, parameters=[with_scale(parameter) for parameter in wishes.parameters])
     if path.exists():
         raise InputError(f"{path}: is there already; choose another name, or remove it")
     if Journal.exists(folder):

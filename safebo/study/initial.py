@@ -5,11 +5,14 @@ seed's mean value y of a function, the standard deviation of its repeats and the
 
 - noise: so few repeats often show far too little of it by chance, so half of its variance is that of the function's own
   repeats and half what all functions have on average, relative to their prior_std; times `NOISE_FACTOR`;
+- a parameter is searched on a logarithmic scale where nothing else was said and its bounds, above 0, lie `DECADE` times
+  apart or more: what a gain does goes by its ratio there;
 - a margin's prior mean is its limit, so that what was never tried is expected neither safe nor unsafe, and its
   prior_std puts the seed `SEED_STDS` of them above the limit; or half of the change that a user states, where
   that is more;
 - the objective's prior mean is the seed's value, its prior_std what the slopes make over half of the range,
-  noise included;
+  noise included. It is clipped a prior_std under the seed: one spike of a cost, told whole, bends what is
+  predicted of all gains nearby;
 - a parameter's lengthscale is that with which a function of the margin's scale has ordinarily the slope that was
   measured, `sqrt(3) prior_std / |g_i|` for Matern 3/2, between `SHORTEST` and `LONGEST` of the range. A flat place
   near the seed proves nothing, so `LONGEST` bounds what it may claim. Where the steepest slope asks for less than
@@ -38,6 +41,7 @@ from safebo.study.space import Space
 REPEATS = 3
 STEP = 0.02
 """Of a range, the most that a step changes a parameter."""
+DECADE = 10.0
 NOISE_FACTOR = 1.5
 LEAST_NOISE = 0.01
 """Of a function's scale: repeats that agree to the last digit are no proof of a function without noise."""
@@ -94,6 +98,18 @@ def beta_for(trials: int, margins: int) -> float:
     """Beta of a study of so many trials and margins, to one decimal."""
     enough = -NormalDist().inv_cdf(DELTA / (trials * max(margins, 1)))
     return max(BETA, math.ceil(10.0 * enough) / 10.0)
+
+
+def with_scale(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A parameter, by the keys of a study file, with the scale on which it is searched where none was said."""
+    match dict(parameter):
+        case {"scale": _} | {"type": _} | {"period": _}:
+            return parameter
+        case {"bounds": [int() | float() as low, int() | float() as high]} if (
+            low > 0 and high >= DECADE * low
+        ):
+            return {**parameter, "scale": "log"}
+    return parameter
 
 
 def step_length(margins: Mapping[str, float], changes: Mapping[str, float]) -> float:

@@ -12,6 +12,7 @@ from safebo.study import Warp
 from safebo.study.checks import LARGEST
 from safebo.study.initial import (
     CLIP,
+    DECADE,
     LONGEST,
     OPTIMISM,
     SEED_STDS,
@@ -21,8 +22,9 @@ from safebo.study.initial import (
     beta_for,
 )
 
-FAR = 0.1
-"""Of the default clip: an objective expected to come so near to it gets one in its own scale."""
+LOGARITHMIC = (
+    f"# `scale: log`, where bounds are {DECADE:g} times apart or more unless you say otherwise: ratios count."
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def study_text(wishes: Wishes, beliefs: Beliefs | None = None, seen: Sequence[Sh
             "# Lengthscales are fractions of a range. Each is what the steepest slope near the seed asks for, at most "
             f"{LONGEST:g}:",
             "# a flat place at the seed proves nothing about the rest. Safety rests on them: shorter is more cautious.",
+            *([LOGARITHMIC] if any(p.get("scale") == "log" for p in wishes.parameters) else []),
             "parameters:",
         ]
     for parameter in wishes.parameters:
@@ -132,11 +135,9 @@ def _function(wishes: Wishes, name: str, belief: FunctionBelief | None, first: s
                 f"prior_std: {std}  # {belief.why}; the seed's mean is {belief.mean:.4g}, {SEED_STDS:g} of it or less",
             ]
         else:
-            default = Warp().ends[1]
-            if abs(belief.mean) + CLIP * belief.std > FAR * default:
-                clip = _rounded(min(default * belief.std, LARGEST))
-                keys.append(f"warp: {{clip: {clip}}}  # the default, {default:g}, would cut it off")
+            ends = [_rounded(v) for v in (belief.mean - belief.std, _out_of_reach(belief))]
             keys += [
+                f"warp: {{clip: {ends}}}  # no lower than a prior_std under the seed, so that a spike is no outlier",
                 f"prior_mean: {_rounded(belief.mean)}  # the seed's mean",
                 f"prior_std: {std}  # {belief.why}",
             ]
@@ -147,6 +148,11 @@ def _function(wishes: Wishes, name: str, belief: FunctionBelief | None, first: s
     if first:
         return [first, *(" " * indent + key for key in keys)]
     return [f"{' ' * (indent - 2)}- {keys[0]}", *(" " * indent + key for key in keys[1:])]
+
+
+def _out_of_reach(belief: FunctionBelief) -> float:
+    """An upper end of `warp.clip` that no objective comes near: the default, or one in its own scale."""
+    return min(max(Warp().ends[1], 1e3 * (abs(belief.mean) + belief.std)), LARGEST)
 
 
 def _comment(text: str) -> str:

@@ -15,7 +15,7 @@ from safebo import Study, load_study
 from safebo.runs.opened import open_run
 from safebo.storage.journal import Journal
 from safebo.study.findings import MeasuredSeed, declared_findings, measured_findings
-from safebo.study.initial import Shown, beliefs, beta_for, step_length, stepped
+from safebo.study.initial import Shown, beliefs, beta_for, step_length, stepped, with_scale
 from safebo.study.reading import registered_studies
 from safebo.study.space import Space, WarpMap
 
@@ -43,7 +43,7 @@ def dies(parameters, context):
 """
 
 GIVEN = (
-    "--parameter", "kp=10:200:log", "--parameter", "kd=0.1:5", "--seed", "kp=40", "--seed", "kd=1",
+    "--parameter", "kp=10:200", "--parameter", "kd=0.1:5:linear", "--seed", "kp=40", "--seed", "kd=1",
     "--objective", "height", "--margin", "torque", "--margin", "tilt",
 )  # fmt: skip
 
@@ -138,6 +138,8 @@ def test_a_first_study_is_measured_written_checked_and_gone_on_with(
     assert "Next: safebo tune hop.yaml --out runs/hop --resume" in done.out
     file = load_study(here / "hop.yaml")
     assert file.study.constraints[0].prior_std == pytest.approx(0.25)
+    height = file.study.objective
+    assert height.warp.ends == (pytest.approx(height.prior_mean - height.prior_std, rel=1e-3), 1e6)
     opened = open_run("runs/hop")
     assert [r.trial.phase for r in opened.records] == ["seed", *["manual"] * 4]
     assert file.study.trials == 6
@@ -215,7 +217,7 @@ def test_what_is_missing_is_asked_for_at_a_terminal(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "walk.py").write_text(PROGRAM)
-    answers = iter(["kp=10:200:log", "kd=0.1:5", "", "40", "1", "height", "torque", "tilt", "", "0.5", ""])
+    answers = iter(["kp=10:200", "kd=0.1:5:linear", "", "40", "1", "height", "torque", "tilt", "", "0.5", ""])
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("safebo.cli.init.typer.prompt", lambda *args, **kwargs: next(answers))
     done = in_process(capfd, "init", "hop.yaml", "--program", f"{sys.executable} walk.py", "--repeats", 2)
@@ -225,6 +227,24 @@ def test_what_is_missing_is_asked_for_at_a_terminal(
     assert [p.scale for p in study.parameters] == ["log", "linear"]
     assert study.constraints[0].prior_std == pytest.approx(0.64)  # the seed's margin over 1.5, more than 0.25
     assert len(open_run("runs/hop").records) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "scale"),
+    [
+        ({"bounds": [5, 150.0]}, "log"),
+        ({"bounds": [1.0, 9.9]}, None),
+        ({"bounds": [0.0, 150.0]}, None),
+        ({"bounds": [-150.0, -5.0]}, None),
+        ({"bounds": [1, 100], "type": "integer"}, None),
+        ({"bounds": [0.1, 6.3], "period": 6.2}, None),
+        ({"bounds": [5.0, 150.0], "scale": "linear"}, "linear"),
+        ({"bounds": ["low", 150.0]}, None),
+        ({"choices": ["soft", "stiff"]}, None),
+    ],
+)
+def test_bounds_a_decade_apart_are_searched_by_ratio(given: dict[str, Any], scale: str | None) -> None:
+    assert with_scale({"name": "kp", **given}).get("scale") == scale
 
 
 def test_steps_end_when_a_margin_has_halved(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
