@@ -74,7 +74,9 @@ Out = Annotated[Path | None, typer.Option(help="Folder of the run. [default: run
 Trials = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Total number of trials, seeds included, also on resume. [default: the study's]"
+        min=1,
+        help="Total number of trials, seeds included, also on resume; with --continue those that follow. "
+        "[default: the study's]",
     ),
 ]
 Minutes = Annotated[

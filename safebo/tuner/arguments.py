@@ -174,9 +174,16 @@ def checked_records(
     """Trials of an earlier run with what they showed, checked one by one.
 
     Raises:
-        MeasurementError: a measurement cannot be used, and why.
+        MeasurementError: a record is no such pair, or its measurement cannot be used, and why.
     """
-    for trial, measurement in records:
+    for number, record in enumerate(records, 1):
+        match record:
+            case (Trial() as trial, measurement):
+                pass
+            case _:
+                raise MeasurementError(
+                    f"record {number} is {record!r:.60}; expected is a Trial with its Measurement, or with None"
+                )
         told = None if measurement is None else checked_told(study, trial, measurement)
         yield TrialRecord(trial, told)
 

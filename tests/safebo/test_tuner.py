@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,12 @@ def test_same_seed_same_trials_and_restore_goes_on_exactly(method: str) -> None:
         again.restore(records)
         assert [t for t, _ in records] == whole[:cut]
         assert again.ask() == whole[cut]
+
+
+@pytest.mark.parametrize("records", [[1, 2], [None], [({"kp": 1.0}, None)]])
+def test_restore_says_which_record_is_none(records: Any) -> None:
+    with pytest.raises(MeasurementError, match=r"record 1 is .*; expected is a Trial with its Measurement"):
+        Tuner(hill_study("safeopt"), 0).restore(records)
 
 
 def test_restore_with_a_pending_trial_goes_on_exactly() -> None:
