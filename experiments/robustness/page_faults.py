@@ -40,12 +40,12 @@ def alive():
         time.sleep(1)
 
 threading.Thread(target=alive, daemon=True).start()
-events = asked("GET", f"/runs/{sys.argv[2]}/events")
-for line in events:
-    if line.startswith(b"data"):
+while True:
+    if asked("GET", f"/runs/{sys.argv[2]}/state").status == 200:
         print("seen", flush=True)
+    time.sleep(0.2)
 """
-"""A program that keeps a session as the page's own script does: it enters, takes control, lives, hears of events."""
+"""A program that keeps a session as the page's own script does: it enters, takes control, lives, asks for the state."""
 
 
 def walks(chain: Chain, tune: Tune, patience: float = 240.0) -> None:
