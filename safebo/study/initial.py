@@ -47,7 +47,7 @@ LEAST_NOISE = 0.01
 """Of a function's scale: repeats that agree to the last digit are no proof of a function without noise."""
 SEED_STDS = 1.5
 SHORTEST, LONGEST, UNKNOWN = 0.1, 0.4, 0.3
-BETA, OPTIMISM = 3.0, (1.5, 0.3)
+BETA, OPTIMISM = 3.0, (1.5, 0.7)
 DELTA = 0.05
 LEAST_STD = 1e-20
 """Of the objective: what changes by less does not change."""

@@ -192,7 +192,7 @@ class TunerSpec(Strict):
     optimism: NumberOrChange | None = None
     """Multiple of the objective's standard deviation that `safe_ucb`, `los_gp_ucb`, `goose` and the second stage of
     `stageopt` add to its mean; `beta` when left out. It certifies nothing. Two values are those of a context's first
-    and last planned trial: [1.5, 0.3] learns early and uses late what was learned."""
+    and last planned trial: [1.5, 0.7] learns early and uses late what was learned."""
     local_method: str = "safeopt"
     """Rule of the local phases of `gosafeopt`: a method that is one certified acquisition."""
     expander_rule: Literal["all", "any"] = "all"

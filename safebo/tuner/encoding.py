@@ -14,7 +14,8 @@ from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext
 from safebo.errors import MeasurementError, UnknownNameError
-from safebo.evaluators.outcome import ended_early, margin_of, negative_margins
+from safebo.evaluators.outcome import ended_early, margin_of, margins_of, negative_margins
+from safebo.evaluators.unvarying import SharedValue, shared_values
 from safebo.models.growing import Observation
 from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds
@@ -65,9 +66,7 @@ class StudyEncoding:
             self.features = {n: torch.tensor(row, dtype=torch.float64) for n, row in scaled.items()}
         self._horizon = None if study.horizon is None else HorizonMargins(study, self.warps[1:])
         # By trial and scenario, of the last record, and what later trials of the same gains changed.
-        self._known: dict[
-            tuple[int, str], tuple[TrialRecord, bool, tuple[ToldMargin, ...] | None, Observation]
-        ] = {}
+        self._known: dict[tuple[int, str], tuple[TrialRecord, tuple[Any, ...], Observation]] = {}
 
     def context(self, name: str, readings: Mapping[str, float] | None = None) -> Float[Tensor, " c"]:
         """A named context in the unit cube, at readings of its measured variables."""
@@ -132,7 +131,8 @@ class StudyEncoding:
         A trial in which the monitor switched gains says nothing about either gains; a failed one nothing at
         all unless it fell. A fall or an abort never certifies, whatever its margins were up to then: each counts as at
         most one `prior_std` below its threshold on the modelled scale, in every trial of the same gains and context.
-        With a horizon, margins are those of so long a trial (`safebo.tuner.horizon`).
+        With a horizon, margins are those of so long a trial (`safebo.tuner.horizon`). A margin's value that different
+        gains share to the last digit is capped or rounded: it is no evidence for a prior, as a clipped one is none.
         """
         measured = [r for r in records if r.measurement is not None]
         told = [
@@ -140,11 +140,21 @@ class StudyEncoding:
         ]
         early = {place for _, m, _, place in told if ended_early(m)}
         further = self._further(measured)
+        shared = shared_values(((record.trial.parameters, m) for record, m, _, _ in told), self.study)
         return [
-            self._observation(record, m, name, place in early, further.get(record.trial.id))
+            self._observation(
+                record, m, name, place in early, further.get(record.trial.id), self._tied(m, shared)
+            )
             for record, m, name, place in told
             if m.outcome in ("completed", "aborted") or (m.outcome == "failed" and m.fell)
         ]
+
+    def _tied(self, m: Measurement, shared: Mapping[str, SharedValue]) -> tuple[bool, ...]:
+        """Which margins of a measurement have the value that different gains share."""
+        values = margins_of(self.study, m) if shared else {}
+        return tuple(
+            f.name in shared and values.get(f.name) == shared[f.name].value for f in self.functions[1:]
+        )
 
     def beyond_horizon(self, records: Iterable[TrialRecord]) -> dict[int, str]:
         """Trials that do not certify as far as the study's horizon, and why, in words."""
@@ -175,16 +185,17 @@ class StudyEncoding:
         scenario: str,
         early: bool,
         told: tuple[ToldMargin, ...] | None,
+        tied: tuple[bool, ...],
     ) -> Observation:
         known = self._known.get((record.trial.id, scenario))
-        if known is None or known[0] is not record or known[1:3] != (early, told):
+        if known is None or known[0] is not record or known[1] != (early, told, tied):
             time = self.time_of(record) if self.study.surrogate.time is not None else None
-            found = self._modelled(record.trial, m, early, told, time)
+            found = self._modelled(record.trial, m, early, told, tied, time)
             if scenario:
                 found = replace(found, x=torch.cat([found.x, self.features[scenario]]))
-            known = (record, early, told, found)
+            known = (record, (early, told, tied), found)
             self._known[record.trial.id, scenario] = known
-        return known[3]
+        return known[2]
 
     def _modelled(
         self,
@@ -192,6 +203,7 @@ class StudyEncoding:
         m: Measurement,
         early: bool,
         told: tuple[ToldMargin, ...] | None,
+        tied: tuple[bool, ...],
         time: float | None,
     ) -> Observation:
         objective = m.objective if m.outcome == "completed" and not prefers(self.study) else None
@@ -217,7 +229,7 @@ class StudyEncoding:
         clipped = [v is not None and w.clipped(v) for v, w in zip(values, self.warps, strict=True)]
         lowered = (
             False,
-            *(early or (told is not None and bool(told[i].refusal)) for i in range(len(margins))),
+            *(early or tied[i] or (told is not None and bool(told[i].refusal)) for i in range(len(margins))),
         )
         exact = tuple(not (cut or low) for cut, low in zip(clipped, lowered, strict=True))
         return Observation(

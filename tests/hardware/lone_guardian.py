@@ -95,6 +95,7 @@ class Lone:
     def at(self, now: float) -> None:
         """Let the next tick come at this time, without a gap before it."""
         self.now, self.guardian.machine.now = now, now - PERIOD
+        self.guardian._sent = now - PERIOD
 
     def copy(self) -> Lone:
         """Another one in the same moment."""

@@ -31,6 +31,7 @@ LAYOUT = {
     "MAX_OUTPUT",
     "_WRAP",
     "_LOOPBACK",
+    "TROUBLE",
     "BATCH",
     "MAX_DOMAIN",
     "MAX_ENDPOINTS",

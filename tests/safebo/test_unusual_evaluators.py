@@ -15,6 +15,7 @@ from safebo.storage.journal import Journal
 from safebo.study.findings import MeasuredSeed, declared_findings, measured_findings
 from safebo.study.initial import Shown, beliefs
 from safebo.study.reading import check_study
+from safebo.study.tuner_checks import with_trust
 from safebo.types import Measurement
 
 MINE = """\
@@ -99,6 +100,22 @@ def test_a_margin_that_is_the_same_whatever_the_gains_is_told_once(
     kept = [e.text for e in Journal.open("runs/s").events() if e.kind == "margin-unvarying"]
     assert len(kept) == 1
     assert "m is exactly 1 with 3 of 3 different gains" in kept[0]
+
+
+def test_margins_that_different_gains_share_are_no_evidence_for_the_declared_prior() -> None:
+    def earned(varies: float) -> float:
+        tuner = Tuner(with_trust(study(seeds=[{"parameters": {"x": 0.3}}], trials=40)), 0)
+        for _ in range(20):
+            trial = tuner.ask()
+            margin = 1.0 + varies * trial.parameters["x"]
+            tuner.tell(
+                trial, Measurement("completed", objective=trial.parameters["x"], margins={"m": margin})
+            )
+        evidence = tuner.ask().evidence
+        return 0.0 if evidence is None else evidence["m"].log_evidence
+
+    assert earned(1e-6) > 1.0  # a flat margin that is measured speaks for a long lengthscale
+    assert earned(0.0) == pytest.approx(0.0)
 
 
 def test_intervals_of_an_objective_far_above_its_prior_are_not_praised(
