@@ -230,7 +230,7 @@ def test_names_and_refusals_are_said_before_anything_runs(tmp_path):
         "from safebo.experiments.bench.tasks import problem_named\n\ntask = problem_named('gp-1d-right')\n"
     )
     with pytest.raises(
-        InputError, match=r"gp-1d-right, .*mine\.py would all be 'gp-1d-right' in the results"
+        InputError, match=r"mine\.py: `task` is named 'gp-1d-right', as a task of safebo's own is"
     ):
         plan(["gp-1d-right", str(mine)], ["safeopt"], [0], 2, {})
     refused: dict[tuple[str, str], str] = {}
