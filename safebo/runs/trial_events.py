@@ -4,7 +4,6 @@ vary.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 from safebo.evaluators.unvarying import unvarying_margins
@@ -15,9 +14,6 @@ HORIZON, OUTLIER, UNVARYING = "horizon", "outlier", "margin-unvarying"
 """Kinds of events: a trial that does not certify as far as the horizon, a measurement that is an outlier, a margin that
 is the same whatever the gains.
 """
-
-EARLY = 50
-"""Trials among which a margin that never varies is looked for."""
 
 
 class TrialNews:
@@ -50,7 +46,7 @@ class TrialNews:
                 )
                 self._say(OUTLIER, trial, text, name)
 
-        shown = ((r.trial.parameters, r.measurement) for r in islice(self._history, EARLY))
+        shown = ((r.trial.parameters, r.measurement) for r in self._history)
         for name, text in unvarying_margins(shown, self._study).items():
             self._say(UNVARYING, None, text, name)
 
